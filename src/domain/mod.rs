@@ -34,6 +34,7 @@ pub mod sentiment;
 pub mod template;
 pub mod text;
 pub mod time;
+mod user_role;
 pub mod verdict;
 pub mod visible;
 
@@ -54,6 +55,7 @@ pub use self::{
     send_news::SendNews,
     sentiment::Sentiment,
     time::Timestamp,
+    user_role::UserRole,
 };
 
 /// The key of a row: 63 bits that grow with arrival (docs/decisions/0002). Unique over all tables

@@ -88,7 +88,7 @@ fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool
 }
 
 /// Why a request is not let in; `None` if it is.
-fn refusal(request: &HttpRequest) -> Option<Problem> {
+pub(super) fn refusal(request: &HttpRequest) -> Option<Problem> {
     let Some(state) = request.app_data::<web::Data<State>>() else {
         return Some(Problem::unauthenticated());
     };

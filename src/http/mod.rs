@@ -23,6 +23,7 @@ pub mod signatures;
 mod state;
 mod tls;
 mod tries;
+mod ui;
 mod verdict;
 mod webhook_answers;
 mod webhooks;
@@ -143,7 +144,7 @@ pub fn serve(
             .configure(webhooks::configure)
             .configure(health::configure)
             .configure(api::configure)
-            .default_service(web::to(not_found))
+            .configure(ui::configure)
     };
     plan.listen(listener, app)
 }
@@ -189,8 +190,4 @@ pub fn waiting_room(listener: TcpListener, tls: Tls) -> io::Result<ClosableServe
             }))
     };
     plan.listen(listener, app)
-}
-
-async fn not_found() -> Result<&'static str, Problem> {
-    Err(Problem::new(Cause::NotFound, "there is nothing at this path"))
 }

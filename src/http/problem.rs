@@ -268,6 +268,20 @@ impl Problem {
         self.cause
     }
 
+    /// The cause in a few words.
+    pub(super) const fn title(&self) -> &'static str {
+        self.cause.title()
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong with this very request.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The field at fault, as a dotted path.
     #[cfg(test)]
     pub(super) fn field(&self) -> Option<&str> {

@@ -7,6 +7,7 @@ use super::{
     health::LastCheck,
     limits::Limits,
     live::{self, Hub},
+    ui::PageReads,
 };
 use crate::{
     analyst::Analysts,
@@ -92,6 +93,8 @@ pub struct State {
     pub(super) history: Arc<History>,
     /// Since when the conditions of alerts have held.
     pub(super) alerts: Arc<Mutex<AlertWatch>>,
+    /// Lets few pages be read at once.
+    pub(super) page_reads: PageReads,
 }
 
 /// A channel, and the metrics of its webhooks.
@@ -148,6 +151,7 @@ impl State {
             hub: Hub::default(),
             history,
             alerts: Arc::default(),
+            page_reads: PageReads::default(),
         }
     }
 

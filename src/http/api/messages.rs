@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{Excerpt, ListedMessage, MessageFilter, MessageRow},
+    store::{Excerpt, ListedMessage, MessageFilter, MessageRow, StoreError},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -16,6 +16,17 @@ use serde_json::Value;
 
 /// The directions of a message: written by the lead, or to it.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+
+impl ApiState {
+    /// True if a message was ever stored.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn has_messages(&self) -> Result<bool, StoreError> {
+        let newest = self.desk.messages(MessageFilter::default(), 1, None).await?;
+        Ok(!newest.items.is_empty())
+    }
+}
 
 /// `GET /messages`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {

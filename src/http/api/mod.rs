@@ -32,10 +32,10 @@ mod query;
 
 pub(super) use self::{
     overview::{KindCount, by_kind},
-    query::parse_id,
+    query::{Query, parse_id},
 };
 
-use self::{heavy::HeavyReads, latest::Latest, query::Query};
+use self::{heavy::HeavyReads, latest::Latest};
 use super::{HttpSetup, admin, problem::Problem};
 use crate::{
     analyst::Analysts,

@@ -22,27 +22,27 @@ const NO_TIME: &str = "-";
 
 /// Named values, in the order in which they are given. An empty value counts as not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(in crate::http) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads the query of a request, with these names and no others.
-    pub(super) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
         Self::from_text(request.query_string(), known)
     }
 
     /// Refuses a request that has a query.
-    pub(super) fn none(request: &HttpRequest) -> Result<(), Problem> {
+    pub(in crate::http) fn none(request: &HttpRequest) -> Result<(), Problem> {
         Self::parse(request, &[]).map(drop)
     }
 
     /// Reads the text behind the `?`, with these names and no others.
-    pub(super) fn from_text(text: &str, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn from_text(text: &str, known: &[&str]) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned();
-        Self::of(pairs.collect(), known, "query parameter")
+        Self::of_pairs(pairs.collect(), known)
     }
 
     /// Reads a JSON object, with these names and no others. A value is a text or a list of texts.
-    pub(super) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
         let fields = object_in(body)?;
         let mut pairs = Vec::with_capacity(fields.len());
         for (name, value) in fields {
@@ -66,6 +66,14 @@ impl Query {
             }
         }
         Self::of(pairs, known, "field")
+    }
+
+    /// Takes the pairs of a query, with these names and no others.
+    pub(in crate::http) fn of_pairs(
+        pairs: Vec<(String, String)>,
+        known: &[&str],
+    ) -> Result<Self, Problem> {
+        Self::of(pairs, known, "query parameter")
     }
 
     fn of(pairs: Vec<(String, String)>, known: &[&str], what: &str) -> Result<Self, Problem> {
@@ -92,7 +100,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 if there are two, or if it is too long.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(in crate::http) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut texts = self.texts(name);
         match (texts.next(), texts.next()) {
             (_, Some(_)) => Err(Problem::bad_request(name, format!("`{name}` is given twice"))),
@@ -102,7 +110,7 @@ impl Query {
     }
 
     /// The values given for `name`, separated by commas.
-    pub(super) fn values(&self, name: &str) -> Vec<String> {
+    pub(in crate::http) fn values(&self, name: &str) -> Vec<String> {
         let parts = self.texts(name).flat_map(|it| it.split(','));
         parts.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
     }
@@ -111,7 +119,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 for a value that cannot be parsed; `expected` says what would be right.
-    pub(super) fn parsed<T>(
+    pub(in crate::http) fn parsed<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Option<T>,
@@ -127,18 +135,22 @@ impl Query {
     }
 
     /// The values given for `name`, each of which must be one of these words.
-    pub(super) fn one_of(&self, name: &str, words: &[&str]) -> Result<Vec<String>, Problem> {
+    pub(in crate::http) fn one_of(
+        &self,
+        name: &str,
+        words: &[&str],
+    ) -> Result<Vec<String>, Problem> {
         let parse = |word: &str| words.contains(&word).then(|| word.to_owned());
         self.parsed(name, parse, || words.join(", "))
     }
 
     /// The ids given for `name`.
-    pub(super) fn ids(&self, name: &str) -> Result<Vec<Id>, Problem> {
+    pub(in crate::http) fn ids(&self, name: &str) -> Result<Vec<Id>, Problem> {
         self.parsed(name, parse_id, || "an id".to_owned())
     }
 
     /// The instant given for `name`: an RFC 3339 time, or a duration back from now.
-    pub(super) fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+    pub(in crate::http) fn instant(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let expected =
             "a time such as 2026-01-18T14:03:11Z, or a duration back from now such as 4h";
@@ -148,7 +160,7 @@ impl Query {
     }
 
     /// The most items that are asked for, if the request names a limit.
-    pub(super) fn limit_if_given(&self) -> Result<Option<usize>, Problem> {
+    pub(in crate::http) fn limit_if_given(&self) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text("limit")? else { return Ok(None) };
         match text.parse::<usize>() {
             Ok(limit @ 1..=LIMIT_MAX) => Ok(Some(limit)),
@@ -157,7 +169,7 @@ impl Query {
     }
 
     /// The most items that are asked for.
-    pub(super) fn limit(&self) -> Result<usize, Problem> {
+    pub(in crate::http) fn limit(&self) -> Result<usize, Problem> {
         Ok(self.limit_if_given()?.unwrap_or(LIMIT_DEFAULT))
     }
 
@@ -168,12 +180,12 @@ impl Query {
     }
 
     /// The place where the page begins, in a list that is ordered by id.
-    pub(super) fn cursor(&self) -> Result<Option<Id>, Problem> {
+    pub(in crate::http) fn cursor(&self) -> Result<Option<Id>, Problem> {
         self.cursor_of(parse_id)
     }
 
     /// The place where the page begins, in the list of leads.
-    pub(super) fn lead_cursor(&self) -> Result<Option<LeadCursor>, Problem> {
+    pub(in crate::http) fn lead_cursor(&self) -> Result<Option<LeadCursor>, Problem> {
         self.cursor_of(parse_lead_cursor)
     }
 }

@@ -1,0 +1,59 @@
+//! The pages: what is stored and what runs, for people.
+//!
+//! A page asks the functions that also answer the API, so that both say the same. Each page is a
+//! file. The pages are made of `parts`, stand in the `frame`, and work without the script.
+
+mod assets;
+#[expect(dead_code, reason = "for pages that are written next")]
+mod frame;
+mod health;
+mod look;
+mod overview;
+#[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
+mod parts;
+mod problems;
+mod viewer;
+#[expect(dead_code, reason = "for pages that are written next")]
+mod visit;
+
+pub(super) use self::visit::PageReads;
+
+use self::visit::Visit;
+use super::problem::Problem;
+use actix_web::{
+    FromRequest as _, HttpRequest, HttpResponse,
+    http::header::ACCEPT,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+
+/// What the handlers of pages return. A problem is shown as a page.
+type PageResult = Result<HttpResponse, Problem>;
+
+/// Mounts the pages and their files. The application data must hold `web::Data<State>` and
+/// `web::Data<ApiState>`.
+pub(super) fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(web::resource("/assets/{name}").route(web::get().to(assets::show))).service(
+        web::scope("")
+            .wrap(from_fn(problems::finish))
+            .route("/", web::get().to(overview::show))
+            .route("/look", web::post().to(look::change))
+            .default_service(web::to(not_found)),
+    );
+}
+
+/// Answers for a path at which there is nothing: to a person with a page, to a program as the API
+/// would.
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    if wants_page(&request) {
+        // The problem is shown in the frame of the one who looks, if somebody is signed in.
+        Visit::extract(&request).await.ok();
+    }
+    Err(Problem::not_found("there is nothing at this path"))
+}
+
+/// True if a browser asks, and not a program.
+fn wants_page(request: &HttpRequest) -> bool {
+    let accepts = request.headers().get(ACCEPT).and_then(|it| it.to_str().ok());
+    accepts.is_some_and(|it| it.contains("text/html"))
+}

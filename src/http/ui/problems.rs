@@ -1,0 +1,159 @@
+//! What all pages have in common on their way out: problems become pages, nothing on a page may
+//! run or load from elsewhere, and the page is sent compressed.
+
+use super::{
+    frame::{self, Page, Place},
+    parts::{MOUNT, Mount, at, id, link_button},
+    visit::Visit,
+    wants_page,
+};
+use crate::http::{
+    State,
+    problem::{Cause, Problem},
+    request_id,
+};
+use actix_web::{
+    Error, HttpMessage as _, HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody, to_bytes},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+        HeaderName, HeaderValue, VARY,
+    },
+    middleware::Next,
+    web,
+};
+use flate2::{Compression, write::GzEncoder};
+use maud::html;
+use std::io::Write as _;
+
+/// What a page may do: load our own files, send our own forms, and nothing else.
+pub(super) const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types postroom";
+/// A shorter answer would not become shorter.
+const COMPRESSED_FROM_BYTES: usize = 1_024;
+
+/// Answers the pages below the path of `server.public_url`, shows problems as pages, and sends what
+/// a page needs.
+///
+/// # Errors
+/// The errors of the handler.
+pub(super) async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = request.app_data::<web::Data<State>>();
+    let public_url = state.and_then(|it| it.config.get().server.public_url.clone());
+    let mount = Mount::of(public_url.as_deref());
+    MOUNT
+        .scope(mount, async move {
+            let response = next.call(request).await?.map_into_boxed_body();
+            Ok(sent(as_page(response)).await)
+        })
+        .await
+}
+
+/// The same response; a problem becomes a page, unless a program asked for a path that is none.
+fn as_page(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let problem = response.response().error().and_then(|it| it.as_error::<Problem>()).cloned();
+    let Some(problem) = problem else { return response };
+    if problem.cause() == Cause::NotFound && !wants_page(response.request()) {
+        return response;
+    }
+    let page = problem_page(response.request(), &problem);
+    response.into_response(page)
+}
+
+fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
+    let visit = request.extensions().get::<Visit>().cloned();
+    let request_id = request_id::of(request);
+    let again = visit.as_ref().map_or_else(|| at("/"), Visit::here);
+    let body = html! {
+        div.problem {
+            h1 { (problem.title()) }
+            p.say { (problem.detail()) }
+            p.row.mt {
+                (link_button(&again, "Try again"))
+                @if visit.is_some() { (link_button(&at("/"), "Overview")) }
+            }
+            p.sm.mut.mt { (problem.status().as_u16()) " · request " (id(&request_id)) }
+        }
+    };
+    let page = Page::new(Place::None, problem.title(), body).status(problem.status());
+    let document = frame::document(visit.as_ref(), &page).into_string();
+    // The headers of the problem stay: when to ask again, and which methods there are.
+    let mut response = problem.response().set_body(BoxBody::new(document));
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, html);
+    response
+}
+
+/// The same response with what every page has, and compressed if the browser takes it.
+async fn sent(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let is_html = |headers: &HeaderMap| {
+        let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+        kind.is_some_and(|it| it.starts_with("text/html"))
+    };
+    if !is_html(response.headers()) {
+        return response;
+    }
+    let takes_gzip = takes_gzip(response.request().headers());
+    let (request, response) = response.into_parts();
+    let (mut response, body) = response.into_parts();
+    // The body of a page is in memory, and reading that does not fail.
+    let bytes = to_bytes(body).await.unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
+    let opener = HeaderName::from_static("cross-origin-opener-policy");
+    headers.insert(opener, HeaderValue::from_static("same-origin"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Cookie"));
+    let packed = if takes_gzip && bytes.len() >= COMPRESSED_FROM_BYTES {
+        gzip(&bytes, Compression::fast())
+    } else {
+        None
+    };
+    let body = match packed {
+        Some(packed) => {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            BoxBody::new(packed)
+        }
+        None => BoxBody::new(bytes),
+    };
+    ServiceResponse::new(request, response.set_body(body))
+}
+
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|it| it.to_str().ok()).unwrap_or("");
+    accepted.split(',').any(|it| {
+        let mut parts = it.split(';').map(str::trim);
+        parts.next() == Some("gzip") && !parts.any(|it| matches!(it, "q=0" | "q=0.0"))
+    })
+}
+
+/// Compressed; `None` if that fails, which it does not in memory.
+pub(super) fn gzip(bytes: &[u8], level: Compression) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), level);
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_browser_says_whether_it_takes_gzip() {
+        for (accepted, takes) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, gzip;q=0.8", true),
+            ("gzip;q=0", false),
+            ("br", false),
+            ("", false),
+        ] {
+            let request = TestRequest::default().insert_header(("accept-encoding", accepted));
+            assert_eq!(takes_gzip(request.to_http_request().headers()), takes, "{accepted}");
+        }
+    }
+}

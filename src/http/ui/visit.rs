@@ -1,0 +1,281 @@
+//! One request for a page: who looks, at which address, and how they want pages to look.
+
+use super::{
+    frame::{self, Page},
+    parts::{at, with_query},
+    viewer::Viewer,
+};
+use crate::{
+    domain::Timestamp,
+    http::{
+        State,
+        api::{ApiState, Query},
+        problem::{Cause, Problem},
+    },
+    store::wall_clock,
+};
+use actix_web::{
+    Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload,
+    http::header::CONTENT_TYPE, web,
+};
+use futures_util::future::LocalBoxFuture;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many pages are read at once. Others wait, so that pages never slow a webhook.
+const READS_MAX: usize = 8;
+/// How long a page waits for its turn before it is refused.
+const READ_WAIT: Duration = Duration::from_secs(2);
+/// The seconds after which to ask again then.
+const READ_RETRY_SECONDS: u64 = 2;
+/// The parameters that every page takes.
+const COMMON: [&str; 2] = ["client", "done"];
+/// The cookies that hold how pages look.
+pub(super) const THEME_COOKIE: &str = "postroom_theme";
+pub(super) const KEYS_COOKIE: &str = "postroom_keys";
+
+/// Lets few pages be read at once. A clone counts the same ones.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct PageReads(Arc<Semaphore>);
+
+impl Default for PageReads {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(READS_MAX)))
+    }
+}
+
+impl PageReads {
+    /// Lets a page be read until the permit is dropped.
+    ///
+    /// # Errors
+    /// 503 if that takes long, because too many are being read.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = tokio::time::timeout(READ_WAIT, self.0.clone().acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
+            Problem::unavailable(
+                format!("{READS_MAX} pages are being read, and this one had to wait too long"),
+                READ_RETRY_SECONDS,
+            )
+        })
+    }
+}
+
+/// The colours that a person has chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Theme {
+    /// Those of their system.
+    #[default]
+    System,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    pub(super) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    pub(super) fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.as_str() == text)
+    }
+}
+
+/// One request for a page.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Visit {
+    pub(in crate::http) viewer: Viewer,
+    /// The client that the page is limited to, if any.
+    pub(super) client: Option<String>,
+    pub(super) now: Timestamp,
+    /// How the daemon is reached: `https://post.example/below`.
+    pub(super) origin: String,
+    pub(super) theme: Theme,
+    /// False if the person has switched single keys off.
+    pub(super) has_keys: bool,
+    /// The path of the page below the mount.
+    path: String,
+    /// The query of the request, as pairs in their order.
+    query: Vec<(String, String)>,
+    state: web::Data<State>,
+    api: web::Data<ApiState>,
+    /// Held until the page is read. The copy for the page of a problem has none.
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Visit {
+    /// The parameters of the request: these, those of every page, and no others.
+    ///
+    /// # Errors
+    /// 400 that names the parameter.
+    pub(super) fn query(&self, known: &[&str]) -> Result<Query, Problem> {
+        let known: Vec<&str> = known.iter().chain(&COMMON).copied().collect();
+        Query::of_pairs(self.query.clone(), &known)
+    }
+
+    /// The first value of a parameter, as it was given.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        let pair = self.query.iter().find(|it| it.0 == name && !it.1.is_empty());
+        pair.map(|it| it.1.as_str())
+    }
+
+    /// What was done by the form that led here (`?done=`).
+    pub(super) fn done(&self) -> Option<&str> {
+        self.given("done")
+    }
+
+    /// The address of another page, which may have a query, with the client that is looked at.
+    pub(super) fn to(&self, path: &str) -> String {
+        self.to_with(path, &[])
+    }
+
+    /// The address of another page with parameters, and with the client that is looked at unless
+    /// they name one.
+    pub(super) fn to_with(&self, path: &str, pairs: &[(&str, &str)]) -> String {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let of_path: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let of_path = of_path.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let names_client = pairs.iter().any(|it| it.0 == "client");
+        let client = self.client.as_deref().filter(|_| !names_client);
+        let client = client.map(|it| ("client", it));
+        with_query(path, of_path.chain(pairs.iter().copied()).chain(client))
+    }
+
+    /// The address of this page with one parameter set, or left out if there is no value. The list
+    /// begins at its start again, unless it is its place that is set.
+    pub(super) fn with(&self, name: &str, value: Option<&str>) -> String {
+        let passing = ["cursor", "done", "ask", name];
+        let kept = self.query.iter().filter(|it| !passing.contains(&it.0.as_str()));
+        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        with_query(&self.path, kept.chain(value.map(|value| (name, value))))
+    }
+
+    /// The address of this page with a value of a filter turned on or off.
+    pub(super) fn turned(&self, name: &str, value: &str) -> String {
+        let given = self.query.iter().filter(|it| it.0 == name).flat_map(|it| it.1.split(','));
+        let mut values: Vec<&str> = given.map(str::trim).filter(|it| !it.is_empty()).collect();
+        match values.iter().position(|it| *it == value) {
+            Some(at) => drop(values.remove(at)),
+            None => values.push(value),
+        }
+        self.with(name, Some(&values.join(",")))
+    }
+
+    /// The address of this page as it is, without what was done. It is for forms that lead back.
+    pub(super) fn here(&self) -> String {
+        self.with("done", None)
+    }
+
+    /// The path of this page, without the mount.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn api(&self) -> &ApiState {
+        &self.api
+    }
+
+    /// Answers with a page.
+    pub(super) fn answer(&self, page: &Page) -> HttpResponse {
+        let document = frame::document(Some(self), page).into_string();
+        HttpResponse::build(page.status)
+            .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
+            .body(document)
+    }
+
+    /// Answers a form: leads to a page of ours, at an address made by this visit.
+    pub(super) fn see(&self, address: &str) -> HttpResponse {
+        HttpResponse::SeeOther().insert_header(("location", address)).finish()
+    }
+
+    /// Allows what changes all but drafts and deliveries.
+    ///
+    /// # Errors
+    /// 403 for a viewer and a reviewer.
+    pub(super) fn must_operate(&self) -> Result<(), Problem> {
+        if self.viewer.may_operate() { Ok(()) } else { Err(self.forbidden("an operator")) }
+    }
+
+    /// Allows decisions on drafts and deliveries.
+    ///
+    /// # Errors
+    /// 403 for a viewer.
+    pub(super) fn must_review(&self) -> Result<(), Problem> {
+        if self.viewer.may_review() { Ok(()) } else { Err(self.forbidden("a reviewer")) }
+    }
+
+    fn forbidden(&self, role: &str) -> Problem {
+        let own = self.viewer.role.as_str();
+        Problem::new(Cause::Forbidden, format!("only {role} may do this, and you are a {own}"))
+    }
+}
+
+impl FromRequest for Visit {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (viewer, request) = (Viewer::from_request(request, payload), request.clone());
+        Box::pin(async move {
+            let viewer = viewer.await?;
+            let (Some(state), Some(api)) = (
+                request.app_data::<web::Data<State>>().cloned(),
+                request.app_data::<web::Data<ApiState>>().cloned(),
+            ) else {
+                return Err(Problem::internal("the pages have no state").into());
+            };
+            let query = request.query_string().as_bytes();
+            let query: Vec<(String, String)> =
+                url::form_urlencoded::parse(query).into_owned().collect();
+            let named = query.iter().find(|it| it.0 == "client" && !it.1.is_empty());
+            let client = named.map(|it| it.1.clone());
+            let cookie = |name: &str| request.cookie(name).map(|it| it.value().to_owned());
+            let visit = Self {
+                viewer,
+                client,
+                now: wall_clock(),
+                origin: origin(&request, &state),
+                theme: cookie(THEME_COOKIE).and_then(|it| Theme::of(&it)).unwrap_or_default(),
+                has_keys: cookie(KEYS_COOKIE).is_none_or(|it| it != "off"),
+                path: request.path().to_owned(),
+                query,
+                state,
+                api,
+                _permit: None,
+            };
+            request.extensions_mut().insert(visit.clone());
+            if let Some(client) = visit.client.as_deref().filter(|it| !visit.viewer.sees(it)) {
+                let detail = format!("there is no client `{client}` that you may see");
+                return Err(Problem::not_found(detail).into());
+            }
+            let permit = visit.state.page_reads.permit().await?;
+            Ok(Self { _permit: Some(Arc::new(permit)), ..visit })
+        })
+    }
+}
+
+/// `server.public_url`, or the host that the request asks for.
+fn origin(request: &HttpRequest, state: &State) -> String {
+    if let Some(url) = &state.config.get().server.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let info = request.connection_info();
+    format!("{}://{}", info.scheme(), info.host())
+}
+
+impl Visit {
+    /// The address of one of our files or pages without the client.
+    pub(super) fn plain(&self, path: &str) -> String {
+        at(path)
+    }
+}

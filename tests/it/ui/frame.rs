@@ -1,0 +1,184 @@
+//! The frame around every page, the files that pages load, problem pages, and the overview.
+
+use super::{PAGE_BYTES_MAX, browse, checked, page, tags};
+use crate::support::{
+    both::Place,
+    daemon::{Daemon, Options},
+    eventually, http,
+    leftovers::Leftover,
+    proxy::{Proxy, Way},
+    web::{ask, sms},
+};
+use reqwest::{Method, redirect::Policy};
+use std::time::Duration;
+
+const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
+
+/// Asks as a browser without a session, and follows nowhere.
+async fn stranger(daemon: &Daemon, method: Method, path: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    client.request(method, daemon.url(path)).header("accept", "text/html").send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_is_led_to_the_sign_in_and_changes_nothing() {
+    let daemon = Place::sqlite().start("").await;
+    let answer = stranger(&daemon, Method::GET, "/?range=24h").await;
+    assert_eq!(answer.status(), 302);
+    assert_eq!(answer.headers()["location"], "/login?next=%2F%3Frange%3D24h");
+    assert_eq!(stranger(&daemon, Method::POST, "/look").await.status(), 401);
+    assert_eq!(stranger(&daemon, Method::GET, "/nothing").await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_pages_are_kept_for_good_and_light() {
+    let daemon = Place::sqlite().start("").await;
+    let overview = page(&daemon, "/").await;
+    let mut weight = 0;
+    let mut files: Vec<String> = tags(&overview.html)
+        .into_iter()
+        .filter_map(|tag| tag.attributes.get("href").or(tag.attributes.get("src")).cloned())
+        .filter(|it| it.contains("/assets/"))
+        .map(|it| it.split('#').next().unwrap().to_owned())
+        .collect();
+    files.sort();
+    files.dedup();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in &files {
+        // Nobody needs to be signed in: the sign-in has them, too.
+        let plain = http().get(daemon.url(file)).send().await.unwrap();
+        assert_eq!(plain.status(), 200, "{file}");
+        assert_eq!(plain.headers()["cache-control"], "public, max-age=31536000, immutable");
+        let plain = plain.bytes().await.unwrap();
+        let packed = http().get(daemon.url(file)).header("accept-encoding", "gzip");
+        let packed = packed.send().await.unwrap();
+        assert_eq!(packed.headers()["content-encoding"], "gzip");
+        let packed = packed.bytes().await.unwrap();
+        assert!(packed.len() < plain.len() / 2, "{file}: {} of {}", packed.len(), plain.len());
+        weight += packed.len();
+    }
+    let packed = browse(&daemon, "/").header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    weight += packed.bytes().await.unwrap().len();
+    assert!(weight <= 30_000, "{weight} bytes over the wire");
+    let other = http().get(daemon.url("/assets/style.00000000.css")).send().await.unwrap();
+    assert_eq!(other.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_problem_is_a_page_for_a_person_and_json_for_a_program() {
+    let daemon = Place::sqlite().start("").await;
+    let unknown = page(&daemon, "/?clients=acme").await;
+    assert_eq!(unknown.status, 400);
+    unknown
+        .has("unknown query parameter `clients`")
+        .has("known here: range, client, done")
+        .has("400 · request ");
+    let hostile = page(&daemon, "/?%3Cscript%3Ealert(1)%3C%2Fscript%3E=1").await;
+    hostile.has("&lt;script&gt;").lacks("<script>");
+    let nothing = page(&daemon, "/no/such/page").await;
+    assert_eq!(nothing.status, 404);
+    nothing.has("Not found").has("Overview");
+    let json = ask(http().get(daemon.url("/no/such/page"))).await;
+    json.is_problem(404, "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn colours_and_keys_are_chosen_by_a_form_and_kept_in_cookies() {
+    let daemon = Place::sqlite().start("").await;
+    page(&daemon, "/").await.lacks("data-theme").lacks("data-keys");
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let post = async |form: &[(&str, &str)]| {
+        let request = client.post(daemon.url("/look")).bearer_auth(daemon.admin_token());
+        request.form(form).send().await.unwrap()
+    };
+    let answer = post(&[("theme", "dark"), ("next", "/?range=24h")]).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["location"]),
+        (303, &"/?range=24h".parse().unwrap())
+    );
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(
+        cookie.starts_with("postroom_theme=dark; HttpOnly; SameSite=Strict; Path=/"),
+        "{cookie}"
+    );
+    let dark = browse(&daemon, "/").header("cookie", "postroom_theme=dark; postroom_keys=off");
+    checked(dark.send().await.unwrap()).await.has("data-theme=\"dark\"").has("data-keys=\"off\"");
+    let odd = browse(&daemon, "/").header("cookie", "postroom_theme=\"><script>");
+    checked(odd.send().await.unwrap()).await.lacks("data-theme");
+    assert_eq!(post(&[("theme", "pink")]).await.status(), 400);
+    for foreign in ["//evil.example", "https://evil.example", "/\\evil.example"] {
+        let answer = post(&[("keys", "off"), ("next", foreign)]).await;
+        assert_eq!(answer.headers()["location"], "/", "{foreign}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_begin_with_the_path_under_which_the_daemon_is_reached() {
+    let daemon =
+        Place::sqlite().start("[server]\npublic_url = \"https://post.example/below/\"\n").await;
+    let overview = page(&daemon, "/").await;
+    for tag in tags(&overview.html) {
+        for name in ["href", "src", "action"] {
+            if let Some(value) = tag.attributes.get(name) {
+                assert!(value.starts_with("/below/") || value.starts_with('#'), "{tag:?}");
+            }
+        }
+    }
+    let answer = stranger(&daemon, Method::GET, "/").await;
+    assert_eq!(answer.headers()["location"], "/below/login?next=%2F");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_overview_leads_to_the_first_message_and_then_shows_it() {
+    let daemon = Place::sqlite().start(CONFIG).await;
+    daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+    let first = page(&daemon, "/").await;
+    first.has("Nothing has come in yet.").has("/webhooks/").has("curl http://127.0.0.1:");
+    ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    let filled = eventually(Duration::from_secs(10), async || {
+        let overview = page(&daemon, "/").await;
+        let pending = "data-live=\"totals/kinds/SMS_INBOUND_POST_PROCESS/pending\">1<";
+        overview.html.contains(pending).then_some(overview)
+    })
+    .await;
+    filled.lacks("Nothing has come in yet.").has("Ledger balanced").has("One node").has(">demo<");
+    filled.has("data-live=\"totals/drafts/pending\"").has("data-topics=\"totals pools\"");
+    let of_client = page(&daemon, "/?client=demo").await;
+    of_client
+        .has("Kinds · demo")
+        .has("href=\"/jobs?kind=SMS_INBOUND_POST_PROCESS&amp;client=demo\"");
+    let hostile = page(&daemon, "/?client=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await;
+    hostile.lacks("<script>alert").has("&lt;script&gt;");
+    let long = page(&daemon, &format!("/?client={}", "x".repeat(201))).await;
+    assert_eq!(long.status, 400);
+    assert!(filled.html.len() < PAGE_BYTES_MAX / 2, "{} bytes", filled.html.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_overview_answers_without_the_database() {
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let proxy = Proxy::before(url).await;
+    let daemon = Daemon::start(Options {
+        database_url: Some(url.to_owned()),
+        told_url: Some(proxy.url(url)),
+        ..Options::default()
+    })
+    .await;
+    page(&daemon, "/").await.lacks("The database does not answer");
+    proxy.set(Way::Silent);
+    let away = eventually(Duration::from_secs(30), async || {
+        let overview = page(&daemon, "/").await;
+        (overview.status == 200 && overview.html.contains("The database does not answer"))
+            .then_some(overview)
+    })
+    .await;
+    away.has("What is grey here was counted before.").has("class=\"two sec stale\"");
+    proxy.set(Way::Open);
+    eventually(Duration::from_secs(60), async || {
+        let overview = page(&daemon, "/").await;
+        (!overview.html.contains("The database does not answer")).then_some(())
+    })
+    .await;
+}
