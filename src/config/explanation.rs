@@ -187,7 +187,8 @@ fn inherited(path: &KeyPath) -> Option<Vec<String>> {
     (!NOT_INHERITED.contains(first)).then_some(place)
 }
 
-/// The node at these names. A client is found by its id, or is the first for [`ANY`].
+/// The node at these names. A client or a user is found by their name, or is the first for
+/// [`ANY`].
 fn node_at<'a>(table: &'a Table, place: &[String]) -> Option<&'a TreeNode> {
     let (first, rest) = place.split_first()?;
     let node = table.get(first)?;
@@ -197,7 +198,7 @@ fn node_at<'a>(table: &'a Table, place: &[String]) -> Option<&'a TreeNode> {
         Data::List(nodes) => {
             let (id, rest) = rest.split_first()?;
             let is_meant = |table: &&Table| {
-                id == ANY || table.get("id").and_then(TreeNode::as_text).as_ref() == Some(id)
+                id == ANY || show::name_in_list(table).as_ref() == Some(id)
             };
             node_at(nodes.iter().filter_map(TreeNode::as_table).find(is_meant)?, rest)
         }
@@ -302,9 +303,10 @@ mod tests {
             }
             let toml = "[[clients]]\nid = \"a\"\n[clients.channels.sms]\n\
                 signature = { scheme = \"standard_webhooks\", secrets = \"sixteen-letters!\" }\n\
-                send = { api_key = \"key\" }\n";
+                send = { api_key = \"key\" }\n\
+                [[admin.users]]\nname = \"dana\"\nrole = \"viewer\"\ntoken = \"a-token-of-24-characters\"\n";
             let named = key.replace("clients.*", "clients.a").replace("channels.*", "channels.sms");
-            let named = named.replace("pools.*", "pools.SELF_CHECK");
+            let named = named.replace("pools.*", "pools.SELF_CHECK").replace("users.*", "users.dana");
             let explained = explained(toml, &[], &named).unwrap_or_else(|it| panic!("{it}"));
             assert!(explained.expected.is_some(), "{named} has no type");
         }

@@ -40,6 +40,7 @@ mod send_settings;
 mod show;
 mod signing;
 mod strength;
+mod users;
 mod value;
 mod warnings;
 
@@ -70,6 +71,7 @@ pub use self::{
     send_settings::SendSettings,
     show::EffectiveValue,
     signing::{PUBLISHED_ED25519, PUBLISHED_RSA, PublicKey, PublicKeyKind, SigningSecret},
+    users::AdminUser,
     value::{Network, Rate, Secret},
 };
 

@@ -163,6 +163,8 @@ const CLIENT: Shape = Section(&[
     ("channels", Map(&CHANNEL)),
 ]);
 
+const USER: Shape = Section(&[("name", Value), ("role", Value), ("token", Secret)]);
+
 /// The whole configuration, in the order of `config/default.toml`.
 pub(super) const ROOT: Shape = Section(&[
     (
@@ -243,7 +245,7 @@ pub(super) const ROOT: Shape = Section(&[
             ("payloads", Value),
         ]),
     ),
-    ("admin", Section(&[("token", Secret), ("allow_plain", Value)])),
+    ("admin", Section(&[("token", Secret), ("allow_plain", Value), ("users", List(&USER))])),
     ("telemetry", Section(&[("log", Value), ("format", Value), ("otlp_endpoint", Value)])),
     ("clients", List(&CLIENT)),
 ]);

@@ -7,6 +7,7 @@ use super::{
     masking::quoted,
     reader::{SectionReader, Size, Typed, from_text},
     strength::{TOKEN_CHARS_MIN, flaw},
+    users::{AdminUser, users},
     value::{Network, Rate, Secret},
 };
 use crate::domain::{PoolOverride, backoff::Backoff};
@@ -236,6 +237,9 @@ pub struct AdminConfig {
     /// True if the admin API answers over plain HTTP to machines other than this one and trusted
     /// proxies.
     pub allow_plain: bool,
+    /// The people who sign in, each with a token and a role of their own. In the order of the
+    /// configuration; their names and tokens are unique.
+    pub users: Vec<AdminUser>,
 }
 
 /// The format of log lines.
@@ -497,7 +501,8 @@ pub(super) fn admin(section: &SectionReader<'_>) -> AdminConfig {
     if let Some(reason) = token.as_ref().and_then(|token| flaw(token.expose(), TOKEN_CHARS_MIN)) {
         section.error("token", format!("`{}` {reason}", section.key("token")));
     }
-    AdminConfig { token, allow_plain: section.get("allow_plain") }
+    let users = users(section, token.as_ref());
+    AdminConfig { token, allow_plain: section.get("allow_plain"), users }
 }
 
 pub(super) fn telemetry(section: &SectionReader<'_>) -> TelemetryConfig {

@@ -58,8 +58,8 @@ pub(super) fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec
         }
         (Shape::List(inner), Data::List(nodes)) => {
             for node in nodes {
-                let id = node.as_table().and_then(|it| it.get("id")).and_then(TreeNode::as_text);
-                let path = join(path, &id.unwrap_or_default());
+                let name = node.as_table().and_then(name_in_list);
+                let path = join(path, &name.unwrap_or_default());
                 value(inner, node, &path, values);
             }
             return;
@@ -82,6 +82,11 @@ pub(super) fn value(shape: &Shape, node: &TreeNode, path: &str, values: &mut Vec
         applies: applies(path),
         digest: digest.finalize().into(),
     });
+}
+
+/// The name by which an entry of a list is known: the `id` of a client, the `name` of a user.
+pub(super) fn name_in_list(entry: &Table) -> Option<String> {
+    entry.get("id").or_else(|| entry.get("name")).and_then(TreeNode::as_text)
 }
 
 /// Hashes a value, with its secrets and without its place. Each part is preceded by its kind and

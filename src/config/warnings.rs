@@ -73,6 +73,9 @@ fn shared_secrets(config: &Config) -> BTreeSet<String> {
     if let Some(token) = &config.admin.token {
         add(token.expose().as_bytes(), None, "admin.token".to_owned());
     }
+    for user in &config.admin.users {
+        add(user.token.expose().as_bytes(), None, format!("admin.users.{}.token", user.name));
+    }
     for client in &config.clients {
         for (name, channel) in &client.channels {
             let path = format!("clients.{}.channels.{name}", client.id);
