@@ -25,5 +25,6 @@ pub mod operations;
 pub mod pool_overrides;
 pub mod quarantine;
 pub mod send_accounts;
+pub mod sessions;
 
 pub use self::instant::Instant;

@@ -56,6 +56,7 @@ mod m20261128_000014_model_calls;
 mod m20261128_000015_sending;
 mod m20261128_000016_opt_outs;
 mod m20261128_000017_labelled_examples;
+mod m20261128_000018_sessions;
 mod m20261128_000020_due_since;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
@@ -90,6 +91,7 @@ pub const TABLES: &[&str] = &[
     "quarantine",
     "quarantine_room",
     "send_accounts",
+    "sessions",
     "suppressed",
 ];
 
@@ -137,6 +139,7 @@ impl Migrator {
             Box::new(m20261128_000015_sending::Migration),
             Box::new(m20261128_000016_opt_outs::Migration),
             Box::new(m20261128_000017_labelled_examples::Migration),
+            Box::new(m20261128_000018_sessions::Migration),
             Box::new(m20261128_000020_due_since::Migration),
         ]
     }

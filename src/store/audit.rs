@@ -30,12 +30,14 @@ pub enum Via {
     Api,
     /// A person ran a command, which calls the admin API.
     Command,
+    /// A person who has signed in used a page.
+    Page,
     /// A rule of Postroom: an override has expired, or the file took its place.
     Rule,
 }
 
 /// What the entries of this version say was done, in the order of their names.
-pub const AUDIT_ACTIONS: [&str; 22] = [
+pub const AUDIT_ACTIONS: [&str; 24] = [
     "config.refused",
     "config.reload",
     "delivery.resolve",
@@ -58,6 +60,8 @@ pub const AUDIT_ACTIONS: [&str; 22] = [
     "pool.reset",
     "quarantine.discard",
     "quarantine.replay",
+    "session.begin",
+    "session.revoke",
 ];
 
 /// One change, as it is written to the audit log. Secrets must be masked.

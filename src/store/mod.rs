@@ -5,7 +5,7 @@
 //! - `tables`: what rows mean, and how they change together.
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
-//!   [`Audit`], [`Overrides`], [`Operations`], [`ModelCalls`].
+//!   [`Audit`], [`Overrides`], [`Operations`], [`ModelCalls`], [`UserSessions`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
@@ -27,6 +27,7 @@ mod send_marker;
 mod sending_facts;
 mod statements;
 mod tables;
+mod user_sessions;
 
 pub use self::{
     audit::{AUDIT_ACTIONS, Audit, AuditEntry, Via},
@@ -73,6 +74,7 @@ pub use self::{
     send_marker::{MarkedSend, Marking, SendMarker, SendRules},
     sending_facts::{DraftToSend, SendingContext},
     statements::statements,
+    user_sessions::{NewSession, SessionRow, SessionStart, UserSessions},
 };
 
 use self::{
@@ -86,7 +88,7 @@ use self::{
     },
 };
 use crate::{
-    config,
+    config::{self, Secret},
     domain::{ChannelDirectory, Id},
     telemetry::database_metrics::DatabaseMetrics,
 };
@@ -120,6 +122,8 @@ pub struct Store {
     running_operations: Arc<RunningOperations>,
     /// The disk of the SQLite file.
     disk: Arc<Disk>,
+    /// The key that signs the cookies of people who have signed in.
+    session_key: Secret,
 }
 
 impl Store {
@@ -145,10 +149,12 @@ impl Store {
                 );
             }
             let registered = nodes::register(&connections, role).await?;
-            let suppression_key = installation::suppression_key(&connections.reader).await?;
-            Ok::<_, StoreError>((connections, registered, suppression_key))
+            let key = async |name| installation::key(&connections.reader, name).await;
+            let suppression_key = key(installation::SUPPRESSION_KEY).await?;
+            let session_key = key(installation::SESSION_KEY).await?;
+            Ok::<_, StoreError>((connections, registered, suppression_key, session_key))
         });
-        let (connections, registered, suppression_key) =
+        let (connections, registered, suppression_key, session_key) =
             opened.await.map_err(|error| StoreError::Broken(error.to_string()))??;
         connections.set_has_caps(registered.has_caps);
         let ids = Ids::new(registered.slot, registered.floor);
@@ -168,6 +174,7 @@ impl Store {
             left: Arc::default(),
             running_operations: Arc::default(),
             disk: Arc::new(disk),
+            session_key,
         })
     }
 
@@ -337,6 +344,11 @@ impl Store {
     /// For the part that keeps the calls of models.
     pub fn model_calls(&self) -> ModelCalls {
         ModelCalls { db: self.db.clone() }
+    }
+
+    /// For people who sign in.
+    pub fn user_sessions(&self) -> UserSessions {
+        UserSessions { db: self.db.clone(), key: self.session_key.clone() }
     }
 
     /// For the part that tunes pools.

@@ -1,6 +1,6 @@
 //! Deletes rows that are older than `[retention]` allows: jobs that ended, bodies as received,
-//! quarantined items, expired keys, rows of the audit log, operations that ended, and calls of
-//! models. It deletes in small batches by key, so that nobody waits long for one.
+//! quarantined items, expired keys, rows of the audit log, operations that ended, calls of models,
+//! and sessions of people. It deletes in small batches by key, so that nobody waits long for one.
 //!
 //! Ids grow with time, so old rows are found by their ids. A pass keeps its place in `counters`,
 //! and continues there in the next round and after a restart. So it does not read skipped rows
@@ -38,6 +38,8 @@ const OPERATIONS_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long calls of models are kept. They tell what a model costs and how often it fails, which
 /// nobody asks of a day that is longer ago.
 const MODEL_CALLS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How long sessions of people are kept after their start: a day longer than any lasts.
+const SESSIONS_KEPT: Duration = Duration::from_secs(8 * 24 * 3_600);
 
 sql! {
     /// Jobs in the order of their keys. By primary key.
@@ -92,6 +94,9 @@ sql! {
     /// Deletes the oldest of the calls of models before `$1`. By primary key.
     static DELETE_OLD_MODEL_CALLS =
         "delete from model_calls where id in (select id from model_calls where id < $1 order by id limit $2)";
+    /// Deletes the oldest of the sessions before `$1`. By primary key.
+    static DELETE_OLD_SESSIONS =
+        "delete from sessions where id in (select id from sessions where id < $1 order by id limit $2)";
 
     /// Deletes expired keys. By `message_keys_expiring`. The condition is repeated for the deleted
     /// row, because the next message with an expired key takes it over.
@@ -123,13 +128,15 @@ pub enum Prunable {
     Operations,
     /// Calls of models.
     ModelCalls,
+    /// Sessions of people.
+    Sessions,
     /// Jobs that [`Prunable::Jobs`] has skipped.
     PassedOverJobs,
 }
 
 impl Prunable {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Jobs,
         Self::Payloads,
         Self::Quarantine,
@@ -137,6 +144,7 @@ impl Prunable {
         Self::Audit,
         Self::Operations,
         Self::ModelCalls,
+        Self::Sessions,
         Self::PassedOverJobs,
     ];
 
@@ -150,6 +158,7 @@ impl Prunable {
             Self::Audit => "rows of the audit log",
             Self::Operations => "operations",
             Self::ModelCalls => "calls of models",
+            Self::Sessions => "sessions",
             Self::PassedOverJobs => "jobs that were passed over",
         }
     }
@@ -247,6 +256,9 @@ impl Chores {
                     }
                     Prunable::ModelCalls => {
                         prune_by_age(&db, &DELETE_OLD_MODEL_CALLS, MODEL_CALLS_KEPT).await
+                    }
+                    Prunable::Sessions => {
+                        prune_by_age(&db, &DELETE_OLD_SESSIONS, SESSIONS_KEPT).await
                     }
                 }
             })

@@ -226,6 +226,16 @@ on_both_databases! {
              values (1, 'SELF_CHECK', 'draft', 'draft.v1', 'm', 'ok', 1, 0, 'a', 1, 1, {now})"
         ))
         .await;
+        let new = store::NewSession {
+            hash: "h".to_owned(),
+            token_mark: "m".to_owned(),
+            user: "dana".to_owned(),
+            actor: "dana".to_owned(),
+            browser: "Firefox".to_owned(),
+            lasts: Duration::from_secs(60),
+        };
+        let entry = store::AuditEntry::new("dana", store::Via::Page, "session.begin");
+        db.store.user_sessions().begin(new, entry).await.unwrap();
         macro_rules! all {
             ($($table:ident),*) => { $(
                 let row = entity::$table::Entity::find().one(&db.db).await.unwrap();
@@ -234,7 +244,7 @@ on_both_databases! {
         }
         all!(
             audit, campaigns, deliveries, drafts, job_attempts, job_blocked, job_later, job_ready, jobs, lead_identities, leads, messages, model_calls,
-            nodes, operations, pool_overrides, quarantine, send_accounts
+            nodes, operations, pool_overrides, quarantine, send_accounts, sessions
         );
     }
 }

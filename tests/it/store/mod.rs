@@ -29,3 +29,4 @@ mod sends;
 mod subjects;
 mod tools;
 mod two_sessions;
+mod user_sessions;

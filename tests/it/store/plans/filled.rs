@@ -171,6 +171,15 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
             ),
         )
         .await;
+    of_all
+        .make(
+            "sessions (id, hash, token_mark, user_name, actor, browser, created_at, used_at, expires_at, revoked_at)",
+            &format!(
+                "n, 'hash ' || n, 'mark', case when n = 11 then 'rare' else 'user ' || (n % 200) end, 'dana', 'Firefox', {now}, {now}, \
+                 {now}, case when n = 12 then {now} end"
+            ),
+        )
+        .await;
     let job = async |numbers: &Numbers<'_>, first: i64, kind: &str, client: &str, of: &str| {
         numbers
             .make(
