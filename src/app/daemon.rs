@@ -151,7 +151,7 @@ impl Daemon {
         waiting_room.tls.clone_from(&tls);
         let lock = lock_database(&config)?;
         let fallback_token = FallbackToken::default();
-        ensure_token(&config, &fallback_token).await?;
+        let has_new_token = ensure_token(&config, &fallback_token).await?;
         // Open the store.
         let store_runtime = StoreRuntime::start()?;
         let opening = Opening {
@@ -194,6 +194,10 @@ impl Daemon {
             node.id = store.node(),
             "ready"
         );
+        if has_new_token && let Some(code) = state.admin_code() {
+            let base = config.server.public_url.as_deref().unwrap_or(&url);
+            tracing::info!("sign in to the pages by this link, once and within 10 minutes: {base}/login#{code}");
+        }
         let Arbiters { control, ingest, mut slots, tuning } = arbiters;
         slots.extend([control, ingest, tuning]);
         Ok(Self {

@@ -46,21 +46,24 @@ pub fn read_token(from: &mut impl io::Read) -> io::Result<String> {
 
 /// Sees to it that there is a token: if none is configured, reads the one in the token file, or
 /// makes that file with mode 0600. Once it is read, it stays the same until the end of the process.
+/// True if it was made just now.
 ///
 /// # Errors
 /// If the file cannot be read or made, or holds no token that can be trusted.
 pub(super) async fn ensure_token(
     config: &Config,
     fallback: &FallbackToken,
-) -> Result<(), AppError> {
-    if config.admin.token.is_none() && !fallback.is_set() {
-        fallback.set(kept(&token_path()).await?);
+) -> Result<bool, AppError> {
+    if config.admin.token.is_some() || fallback.is_set() {
+        return Ok(false);
     }
-    Ok(())
+    let (token, is_new) = kept(&token_path()).await?;
+    fallback.set(token);
+    Ok(is_new)
 }
 
-/// The token in this file. Makes the file if there is none.
-async fn kept(path: &Path) -> Result<Secret, AppError> {
+/// The token in this file, and true if it was made just now. Makes the file if there is none.
+async fn kept(path: &Path) -> Result<(Secret, bool), AppError> {
     let failed = |source| AppError::File { path: path.to_owned(), source };
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         private::directory(parent, true).map_err(failed)?;
@@ -70,7 +73,7 @@ async fn kept(path: &Path) -> Result<Secret, AppError> {
         Ok(mut file) => {
             let text = trusted(path, &mut file)?;
             if !text.is_empty() {
-                return token(path, text);
+                return Ok((token(path, text)?, false));
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -81,12 +84,12 @@ async fn kept(path: &Path) -> Result<Secret, AppError> {
     wait_for_lock(&file).await.map_err(failed)?;
     let text = trusted(path, &mut file)?;
     if !text.is_empty() {
-        return token(path, text);
+        return Ok((token(path, text)?, false));
     }
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     write(path, &mut file, &token).map_err(failed)?;
     tracing::info!(path = %path.display(), "made a token for the admin API");
-    Ok(Secret::new(token))
+    Ok((Secret::new(token), true))
 }
 
 /// Waits for the lock of the token file. If two processes start for the first time at once, the
@@ -187,8 +190,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("data").join("admin.token");
         let all = futures_util::future::join_all((0..8).map(|_| kept(&path))).await;
+        let all: Vec<(Secret, bool)> = all.into_iter().map(Result::unwrap).collect();
+        assert_eq!(all.iter().filter(|(_, is_new)| *is_new).count(), 1, "one has made it");
         let tokens: std::collections::HashSet<String> =
-            all.into_iter().map(|token| token.unwrap().expose().to_owned()).collect();
+            all.into_iter().map(|(token, _)| token.expose().to_owned()).collect();
         assert_eq!(tokens.len(), 1);
         assert!(tokens.contains(std::fs::read_to_string(&path).unwrap().trim()));
     }

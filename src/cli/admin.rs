@@ -244,6 +244,11 @@ impl Admin {
         self.token.is_configured()
     }
 
+    /// The address of a page of the daemon.
+    pub(super) fn page(&self, path: &str) -> Url {
+        below(&self.base, &[path])
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         below(&below(&self.base, &["api", "v1"]), path)
     }

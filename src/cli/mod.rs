@@ -26,6 +26,7 @@ mod http;
 mod jobs;
 mod leads;
 mod lists;
+mod login_link;
 mod man;
 mod messages;
 mod migrate;
@@ -124,6 +125,8 @@ enum Command {
     /// Show the clients of a running daemon
     #[command(subcommand)]
     Clients(lists::Look<lists::ClientList>),
+    /// Print a link that signs you in to the pages of a running daemon, once and within 10 minutes
+    LoginLink(login_link::LoginLinkArgs),
     /// Have a running daemon read its configuration again
     Reload(reload::ReloadArgs),
     /// Show, replay and discard webhooks that were authentic but not understood
@@ -192,6 +195,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Backup(args) => backup::run(args, files)?,
         Command::Doctor(args) => return doctor::run(args, files),
         Command::Config(command) => config::run(command, files)?,
+        Command::LoginLink(args) => login_link::run(args, files)?,
         Command::Reload(args) => return reload::run(args, files),
         Command::Send(args) => send::run(args, files)?,
         Command::Jobs(command) => jobs::run(command, files)?,
@@ -368,6 +372,7 @@ mod tests {
             "postroom events pools job/7 --url http://127.0.0.1:1",
             "postroom messages list --watch=5s --columns id,body",
             "postroom --config a.toml reload --wait 5s",
+            "postroom login-link --json",
             "postroom top --once --interval 500ms",
             "postroom completions zsh",
             "postroom fake-provider --bind 127.0.0.1:0 --fail sms/429:30*2 --fail hang",

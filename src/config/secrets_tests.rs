@@ -26,6 +26,7 @@ fn collect(shape: &'static Shape, path: &str, keys: &mut Vec<(String, &'static S
             collect(inner, &schema::join(path, "sms"), keys);
         }
         Shape::Map(inner) => collect(inner, &schema::join(path, "Interested"), keys),
+        Shape::List(inner) if path == "admin.users" => collect(inner, "users", keys),
         Shape::List(inner) => collect(inner, "", keys),
         Shape::Value | Shape::Secret | Shape::Url | Shape::Free => {
             keys.push((path.to_owned(), shape));
@@ -39,6 +40,13 @@ fn planted(key: &str, value: &str) -> String {
         // The keys of a client do not start with a section.
         Some((section, _)) if DEFAULT.contains(&format!("\n[{section}]")) || section == "pools" => {
             format!("{key} = {value}\n")
+        }
+        Some(("users", name)) => {
+            let own = [("name", "\"a\""), ("role", "\"viewer\""), ("token", "\"a-token-of-24-characters\"")];
+            let line = |(key, own): (&str, &str)| {
+                format!("{key} = {}\n", if key == name { value } else { own })
+            };
+            format!("[[admin.users]]\n{}", own.map(line).concat())
         }
         _ if key == "id" => format!("[[clients]]\nid = {value}\n"),
         _ if key.contains("signature") => format!(
@@ -77,7 +85,7 @@ fn no_url_is_shown_with_its_user_and_password_whatever_its_key() {
             } else {
                 let told = told(&toml, &[]);
                 // A part of a path, such as a client's id, is shown unchanged.
-                assert!(!told.contains(MARK) || key == "id", "{toml}\n{told}");
+                assert!(!told.contains(MARK) || key == "id" || key == "users.name", "{toml}\n{told}");
             }
         }
         if matches!(shape, Shape::Free) {
@@ -101,6 +109,7 @@ fn no_value_of_a_secrets_key_is_told_whatever_is_wrong_with_it() {
             "database.url",
             "analyst.api_key",
             "admin.token",
+            "users.token",
             "channels.sms.secret",
             "channels.sms.signature.secrets",
             "channels.sms.send.api_key",

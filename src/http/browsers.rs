@@ -16,7 +16,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Version,
-        header::{HOST, HeaderMap, HeaderName, HeaderValue},
+        header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN},
         uri::{Authority, Uri},
     },
     middleware::Next,
@@ -133,6 +133,62 @@ impl Host {
             || server.hosts.contains(name)
             || public.as_ref().and_then(url::Url::host_str) == Some(name)
     }
+}
+
+/// True if a page of this daemon made the browser send a request. Pages of other ports, schemes and
+/// neighbouring names are not of this daemon. `is_https`: the browser came over HTTPS.
+///
+/// A browser says so in `Sec-Fetch-Site`, and older ones in `Origin`. If it says nothing, it is
+/// false.
+pub(super) fn is_same_origin(request: &HttpRequest, is_https: bool) -> bool {
+    comes_from(request, is_https) == Some(true)
+}
+
+/// False if the browser says that a page of another site made it send this request.
+pub(super) fn is_not_cross_site(request: &HttpRequest, is_https: bool) -> bool {
+    comes_from(request, is_https) != Some(false)
+}
+
+/// Whether a page of this daemon made the browser send a request; `None` if it does not say.
+fn comes_from(request: &HttpRequest, is_https: bool) -> Option<bool> {
+    let headers = request.headers();
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return Some(site == "same-origin");
+    }
+    let origin = headers.get(ORIGIN)?.to_str().ok().and_then(|it| url::Url::parse(it).ok());
+    let scheme = if is_https { "https" } else { "http" };
+    let host = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST).and_then(|it| it.to_str().ok()),
+    };
+    let own = host.and_then(|host| url::Url::parse(&format!("{scheme}://{host}")).ok());
+    Some(origin.zip(own).is_some_and(|(origin, own)| origin.origin() == own.origin()))
+}
+
+/// True if a link on a page of another site led the browser here.
+pub(super) fn is_led_from_elsewhere(request: &HttpRequest) -> bool {
+    let has = |name: &str, value: &str| request.headers().get(name).is_some_and(|it| it == value);
+    has("sec-fetch-site", "cross-site") && has("sec-fetch-mode", "navigate")
+}
+
+/// 403: another site may have made a browser send the request.
+pub(super) fn cross_site() -> Problem {
+    let detail = "a page of another site may have made this browser send the request: use the pages of this daemon, \
+                  or show a token";
+    Problem::new(Cause::Forbidden, detail)
+}
+
+/// True if the request asks for the host of `server.public_url`, and that is reached over HTTPS.
+pub(super) fn is_at_public_https(request: &HttpRequest, server: &config::ServerConfig) -> bool {
+    let public = server.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let public = public.filter(|url| url.scheme() == "https");
+    let host = Host::asked_for(request.uri(), request.headers());
+    public.is_some_and(|url| match (url.host(), host) {
+        (Some(url::Host::Domain(name)), Some(Host::Name(host))) => name == host,
+        (Some(url::Host::Ipv4(address)), Some(Host::Address(host))) => host == address,
+        (Some(url::Host::Ipv6(address)), Some(Host::Address(host))) => host == address,
+        _ => false,
+    })
 }
 
 /// Headers by which a proxy, a tunnel or a content network names the original sender.
@@ -345,6 +401,47 @@ mod tests {
         assert!(!refused(curl().uri("http://localhost/webhooks/sms/demo"), LOCAL, false));
         let unknown = curl().to_http_request();
         assert!(objection(&unknown, false).is_some(), "no peer at all");
+    }
+
+    #[test]
+    fn a_request_is_of_this_daemon_only_if_its_browser_says_so() {
+        for (headers, is_https, told) in [
+            (&[][..], false, None),
+            (&[("sec-fetch-site", "same-origin")], false, Some(true)),
+            (&[("sec-fetch-site", "same-site")], false, Some(false)),
+            (&[("sec-fetch-site", "cross-site")], false, Some(false)),
+            (&[("sec-fetch-site", "none")], false, Some(false)),
+            (&[("sec-fetch-site", "")], false, Some(false)),
+            (
+                &[("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8080")],
+                false,
+                Some(false),
+            ),
+            (&[("origin", "http://127.0.0.1:8080")], false, Some(true)),
+            (&[("origin", "https://127.0.0.1:8080")], true, Some(true)),
+            (&[("origin", "http://127.0.0.1:8080")], true, Some(false)),
+            (&[("origin", "https://127.0.0.1:8080")], false, Some(false)),
+            (&[("origin", "http://127.0.0.1:8081")], false, Some(false)),
+            (&[("origin", "http://127.0.0.1")], false, Some(false)),
+            (&[("origin", "http://localhost:8080")], false, Some(false)),
+            (&[("origin", "http://evil.example")], false, Some(false)),
+            (&[("origin", "null")], false, Some(false)),
+            (&[("origin", "")], false, Some(false)),
+        ] {
+            let add = |request: TestRequest, header: &(&str, &str)| {
+                request.insert_header((header.0, header.1))
+            };
+            let request = headers.iter().fold(curl(), add).to_http_request();
+            assert_eq!(comes_from(&request, is_https), told, "{headers:?}");
+            assert_eq!(is_same_origin(&request, is_https), told == Some(true));
+            assert_eq!(is_not_cross_site(&request, is_https), told != Some(false));
+        }
+        // The usual port may be left out.
+        let request = TestRequest::post()
+            .insert_header(("host", "Post.Example.com"))
+            .insert_header(("origin", "https://post.example.com"))
+            .to_http_request();
+        assert!(is_same_origin(&request, true) && !is_same_origin(&request, false));
     }
 
     #[test]

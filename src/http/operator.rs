@@ -1,26 +1,26 @@
 //! Who asks for a change through the admin API, for the audit log.
 
-use super::request_id;
+use super::{request_id, ui::Viewer};
 use crate::{
+    config::AdminUser,
     domain::visible::visible,
     store::{AuditEntry, Via},
 };
-use actix_web::{HttpRequest, http::header::USER_AGENT};
+use actix_web::{HttpMessage as _, HttpRequest, http::header::USER_AGENT};
 
-/// The header in which a caller names the person who acts. The name is a note: every caller shows
-/// the same token.
+/// The header in which a caller who shows the admin's token names the person who acts. The name is a
+/// note: all of these show the same token.
 const ACTOR: &str = "x-postroom-actor";
-/// The name of a caller that gives none: the owner of the token.
-const NOBODY: &str = "admin";
 /// The most characters of a name that are kept.
 const CHARS_MAX: usize = 64;
 
 /// The one who asks for a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Operator {
-    /// A person's name as the caller gives it, else `admin`.
+    /// The name of the user; for the admin's token, a person's name as the caller gives it, else
+    /// `admin`.
     pub(super) name: String,
-    /// A command of Postroom, or another program.
+    /// A command of Postroom, another program, or a page.
     pub(super) via: Via,
     /// The id of the request.
     pub(super) request_id: String,
@@ -29,12 +29,15 @@ pub(super) struct Operator {
 impl Operator {
     /// The one who sent this request.
     pub(super) fn of(request: &HttpRequest) -> Self {
-        let header = |name: &str| request.headers().get(name).and_then(|it| it.to_str().ok());
-        let given = header(ACTOR).map(str::trim).filter(|name| !name.is_empty());
-        let name: String = visible(given.unwrap_or(NOBODY), &[]).chars().take(CHARS_MAX).collect();
-        let is_command =
-            header(USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("postroom/"));
-        let via = if is_command { Via::Command } else { Via::Api };
+        let viewer = request.extensions().get::<Viewer>().cloned();
+        let is_command = header(request, USER_AGENT.as_str())
+            .is_some_and(|agent| agent.starts_with("postroom/"));
+        let via = match &viewer {
+            Some(Viewer { session: Some(_), .. }) => Via::Page,
+            Some(_) | None if is_command => Via::Command,
+            Some(_) | None => Via::Api,
+        };
+        let name = viewer.map_or_else(|| given_name(request), |viewer| viewer.name);
         Self { name, via, request_id: request_id::of(request) }
     }
 
@@ -46,6 +49,21 @@ impl Operator {
             ..AuditEntry::new(self.name, self.via, action)
         }
     }
+}
+
+/// The name that a caller gives for the audit log, else `admin`.
+pub(super) fn given_name(request: &HttpRequest) -> String {
+    shown_name(header(request, ACTOR).unwrap_or_default())
+}
+
+/// A name as it may stand in the audit log; `admin` in the place of an empty one.
+pub(super) fn shown_name(given: &str) -> String {
+    let given = Some(given.trim()).filter(|name| !name.is_empty());
+    visible(given.unwrap_or(AdminUser::ADMIN), &[]).chars().take(CHARS_MAX).collect()
+}
+
+fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
+    request.headers().get(name).and_then(|it| it.to_str().ok())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     health::LastCheck,
     limits::Limits,
     live::{self, Hub},
-    ui::PageReads,
+    ui::{PageReads, SignIns},
 };
 use crate::{
     analyst::Analysts,
@@ -95,6 +95,8 @@ pub struct State {
     pub(super) alerts: Arc<Mutex<AlertWatch>>,
     /// Lets few pages be read at once.
     pub(super) page_reads: PageReads,
+    /// The sessions of people.
+    pub(super) sign_ins: Arc<SignIns>,
 }
 
 /// A channel, and the metrics of its webhooks.
@@ -131,6 +133,7 @@ impl State {
             (name.0, ChannelState { channel, metrics: metrics.webhook(name) })
         });
         Self {
+            sign_ins: Arc::new(SignIns::new(store.user_sessions())),
             config,
             channels: Arc::new(by_name.collect()),
             intake,

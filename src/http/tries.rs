@@ -5,8 +5,10 @@ use crate::telemetry::sparse::Sparse;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
-/// This many wrong tokens of an address within [`WINDOW`] are answered at once.
-const WRONG_MAX: u32 = 10;
+/// This many wrong tokens of an address within [`WINDOW`] are answered at once by the API.
+pub(super) const WRONG_MAX: u32 = 10;
+/// The same at the sign-in, where people type. Those of the API count, too.
+pub(super) const WRONG_AT_SIGN_IN_MAX: u32 = 5;
 /// The time in which wrong tokens are counted, and for which further ones are refused.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many addresses are remembered. Beyond it, new addresses share one count.
@@ -36,10 +38,10 @@ struct Tried {
 }
 
 impl Tries {
-    /// Counts a wrong token of `address`. Returns the seconds until the next try is answered, if
-    /// this one is refused.
-    pub(super) fn wrong(&mut self, address: Neighbours, now: Instant) -> Option<u64> {
-        self.of(address, now).wrong(now)
+    /// Counts a wrong token of `address`, of which `most` are answered at once. Returns the seconds
+    /// until the next try is answered, if this one is refused.
+    pub(super) fn wrong(&mut self, address: Neighbours, most: u32, now: Instant) -> Option<u64> {
+        self.of(address, now).wrong(most, now)
     }
 
     /// Counts a refusal of `address`. Returns the number to log if a line is due.
@@ -67,7 +69,7 @@ impl Tries {
 }
 
 impl Tried {
-    fn wrong(&mut self, now: Instant) -> Option<u64> {
+    fn wrong(&mut self, most: u32, now: Instant) -> Option<u64> {
         let first_at = self.first_at.filter(|at| now < *at + WINDOW);
         let first_at = match first_at {
             Some(at) => at,
@@ -76,10 +78,10 @@ impl Tried {
                 now
             }
         };
-        if self.count < WRONG_MAX {
+        if self.count < most {
             self.count += 1;
             // The last try that is answered at once starts the window in which others are refused.
-            self.first_at = Some(if self.count == WRONG_MAX { now } else { first_at });
+            self.first_at = Some(if self.count == most { now } else { first_at });
             return None;
         }
         let left = (first_at + WINDOW).saturating_duration_since(now);
@@ -99,20 +101,32 @@ mod tests {
     #[test]
     fn ten_are_answered_and_then_none_for_a_minute() {
         let (mut tries, start) = (Tries::default(), Instant::now());
-        let mut wrong = |second: u64| tries.wrong(address(1), start + Duration::from_secs(second));
+        let mut wrong = |second: u64| {
+            tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second))
+        };
         assert!((0..10).all(|second| wrong(second).is_none()));
         assert_eq!(wrong(9), Some(60));
         assert_eq!(wrong(39), Some(30));
         assert_eq!(wrong(68), Some(1));
         assert_eq!(wrong(69), None);
-        assert_eq!(tries.wrong(address(2), start), None);
+        assert_eq!(tries.wrong(address(2), WRONG_MAX, start), None);
+    }
+
+    #[test]
+    fn fewer_are_answered_at_the_sign_in() {
+        let (mut tries, start) = (Tries::default(), Instant::now());
+        let mut wrong = |most: u32| tries.wrong(address(1), most, start);
+        assert!((0..5).all(|_| wrong(WRONG_AT_SIGN_IN_MAX).is_none()));
+        assert_eq!(wrong(WRONG_AT_SIGN_IN_MAX), Some(60));
+        assert!((0..5).all(|_| wrong(WRONG_MAX).is_none()), "up to ten");
+        assert_eq!((wrong(WRONG_MAX), wrong(WRONG_AT_SIGN_IN_MAX)), (Some(60), Some(60)));
     }
 
     #[test]
     fn a_few_now_and_then_are_never_refused() {
         let (mut tries, start) = (Tries::default(), Instant::now());
         for second in (0..3_600).step_by(7) {
-            assert_eq!(tries.wrong(address(1), start + Duration::from_secs(second)), None);
+            assert_eq!(tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second)), None);
         }
     }
 
@@ -122,14 +136,14 @@ mod tests {
         let many = u32::try_from(ADDRESSES_MAX).unwrap();
         for number in 0..many + 10 {
             tries.told(address(number), start);
-            assert_eq!(tries.wrong(address(number), start), None, "{number}");
+            assert_eq!(tries.wrong(address(number), WRONG_MAX, start), None, "{number}");
         }
         assert_eq!(tries.by_address.len(), ADDRESSES_MAX);
-        assert_eq!(tries.wrong(address(many + 11), start), Some(60));
+        assert_eq!(tries.wrong(address(many + 11), WRONG_MAX, start), Some(60));
         // Those that have been quiet for a minute make room.
         let later = start + Duration::from_secs(61);
         tries.told(address(many + 12), later);
-        assert_eq!(tries.wrong(address(many + 12), later), None);
+        assert_eq!(tries.wrong(address(many + 12), WRONG_MAX, later), None);
         assert_eq!(tries.by_address.len(), 1);
     }
 }

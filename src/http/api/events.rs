@@ -3,10 +3,10 @@
 use super::{ApiResult, query::Query};
 use crate::{
     http::{
-        State,
+        State, admin,
         live::{OF_OWNER_MAX, STREAMS_MAX, StreamRefusal, Topic, UpdateStream},
-        operator::Operator,
         problem::{Cause, Problem},
+        ui::Viewer,
     },
     telemetry::page_metrics::PageMetrics,
 };
@@ -25,10 +25,13 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The one who shows the admin token, by the name that the request gives.
-    fn of(state: &State, request: &HttpRequest) -> Self {
-        let owner = Operator::of(request).name;
-        let revoked = state.clone().token_revoked(request.headers().clone());
+    /// The one who was let in. Each session has streams of its own.
+    fn of(state: &State, request: &HttpRequest, viewer: Viewer) -> Self {
+        let owner = match &viewer.session {
+            Some(ticket) => format!("session {}", ticket.id),
+            None => viewer.name.clone(),
+        };
+        let revoked = state.clone().until_out(viewer, request.headers().clone());
         Self { owner, revoked: Box::pin(revoked) }
     }
 }
@@ -58,7 +61,7 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
     let names = query.values("topics");
     let topics = Topic::all(names.iter().map(String::as_str))
         .map_err(|wrong| Problem::bad_request("topics", wrong.to_string()))?;
-    let Watcher { owner, revoked } = Watcher::of(&state, &request);
+    let Watcher { owner, revoked } = Watcher::of(&state, &request, admin::admit(&request).await?);
     let updates = state.hub.open(owner, topics).map_err(refusal)?;
     let counted = CountedStream::new(state.metrics.pages().clone(), updates);
     let body = stream::unfold(counted, next).take_until(revoked);

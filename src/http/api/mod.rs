@@ -29,6 +29,7 @@ mod overview;
 mod pools;
 mod quarantine;
 mod query;
+pub(in crate::http) mod sessions;
 
 pub(super) use self::{
     overview::{KindCount, by_kind},
@@ -171,6 +172,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             )
             .service(get("/nodes", nodes::list))
             .service(get("/audit", audit::list))
+            .configure(configure_sessions)
             .service(get("/calls", model_calls::list))
             .service(get("/quarantine", quarantine::list))
             .service(
@@ -228,6 +230,17 @@ fn configure_leads(cfg: &mut ServiceConfig) {
                 .default_service(web::to(post_or_delete)),
         )
         .service(get("/leads/{id}/explain", explain::lead));
+}
+
+/// The paths of people who have signed in.
+fn configure_sessions(cfg: &mut ServiceConfig) {
+    cfg.service(get("/sessions", sessions::list))
+        .service(
+            web::resource("/sessions/{id}")
+                .route(web::delete().to(sessions::revoke))
+                .default_service(web::to(only_delete)),
+        )
+        .service(post("/login-codes", sessions::make_code));
 }
 
 /// A path for `GET` alone.

@@ -52,7 +52,7 @@ fn cookie<'a>(name: &'a str, value: &'a str) -> Cookie<'a> {
 }
 
 /// True for a path of this daemon. Browsers read `//host` and `/\host` as another host.
-fn is_own_path(path: &str) -> bool {
+pub(super) fn is_own_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")
         && !path.contains('\\')

@@ -7,19 +7,27 @@ mod assets;
 #[expect(dead_code, reason = "for pages that are written next")]
 mod frame;
 mod health;
+mod login;
 mod look;
 mod overview;
 #[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
 mod parts;
 mod problems;
+pub(super) mod session;
+mod ticket;
 mod viewer;
 #[expect(dead_code, reason = "for pages that are written next")]
 mod visit;
 
-pub(super) use self::visit::PageReads;
+pub(super) use self::{
+    session::{NotIn, SignIns},
+    ticket::{CODE_MAX, IDLE_MAX},
+    viewer::Viewer,
+    visit::PageReads,
+};
 
 use self::visit::Visit;
-use super::problem::Problem;
+use super::{admin, problem::Problem};
 use actix_web::{
     FromRequest as _, HttpRequest, HttpResponse,
     http::header::ACCEPT,
@@ -35,7 +43,14 @@ type PageResult = Result<HttpResponse, Problem>;
 pub(super) fn configure(cfg: &mut ServiceConfig) {
     cfg.service(web::resource("/assets/{name}").route(web::get().to(assets::show))).service(
         web::scope("")
+            .wrap(from_fn(admin::carry_session))
             .wrap(from_fn(problems::finish))
+            .service(
+                web::resource("/login")
+                    .route(web::get().to(login::show))
+                    .route(web::post().to(login::sign_in)),
+            )
+            .route("/logout", web::post().to(login::sign_out))
             .route("/", web::get().to(overview::show))
             .route("/look", web::post().to(look::change))
             .default_service(web::to(not_found)),

@@ -1,5 +1,6 @@
 //! What people look at: pages as a browser asks for them, and the streams that keep them live.
 
+mod door;
 mod events;
 mod frame;
 

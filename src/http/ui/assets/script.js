@@ -491,3 +491,11 @@
   }
   ready();
 })();
+
+// A one-time code stands behind the `#` of a link to the sign-in: browsers send that part to nobody.
+const login = document.getElementById('login');
+if (login && location.hash.length > 1) {
+  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
+  history.replaceState(null, '', location.pathname + location.search);
+  login.submit();
+}
