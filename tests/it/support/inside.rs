@@ -198,6 +198,11 @@ impl Inside {
         self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(ADMIN_TOKEN)
     }
 
+    /// Prepares a request to the admin API with another token.
+    pub fn request_by(&self, token: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(token)
+    }
+
     /// Asks the admin API.
     pub async fn api(&self, path: &str) -> Answer {
         web::ask(self.request(reqwest::Method::GET, path)).await

@@ -9,7 +9,10 @@ use crate::support::{
     model_server::{Asked, ModelServer, Reply},
     web::{Answer, ask, mail, sms},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use futures_util::{StreamExt, future::LocalBoxFuture, future::join_all, stream::FuturesUnordered};
 use postroom::{
     domain::{Id, Job, JobKind, Outcome},
@@ -17,7 +20,7 @@ use postroom::{
     registry,
     telemetry::board::ActorState,
 };
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use ring::{
     hmac,
     rand::SystemRandom,
@@ -40,6 +43,12 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(400);
 /// The account of our provider in signed bodies.
 pub const ACCOUNT: &str = "LOC-MINE";
+/// Two tokens of users.
+pub const USERS_TOKENS: [&str; 2] = ["users-token-of-24-characters", "users-other-token-of-24-chars"];
+/// A user.
+pub fn user(name: &str, role: &str, token: &str) -> String {
+    format!("[[admin.users]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken = \"{token}\"\n")
+}
 /// Two signing secrets.
 pub const SIGNING: [&str; 2] = ["signing-secret-one", "signing-secret-two"];
 /// Two secrets of a channel.
@@ -406,6 +415,28 @@ impl World {
     /// The status of the admin API for the token of the start.
     pub async fn old_token(&self) -> String {
         self.daemon.api("/pools").await.status.to_string()
+    }
+
+    /// The status of the admin API for a user's token.
+    pub async fn users_token(&self) -> String {
+        let request = self.daemon.request_by(USERS_TOKENS[0], Method::GET, "/pools");
+        ask(request).await.status.to_string()
+    }
+
+    /// The status of a change by a user.
+    pub async fn users_change(&self) -> String {
+        let path = "/pools/NO_SUCH_KIND/override";
+        let request = self.daemon.request_by(USERS_TOKENS[0], Method::DELETE, path);
+        ask(request).await.status.to_string()
+    }
+
+    /// The user whom a code of theirs names.
+    pub async fn user_in_code(&self) -> String {
+        let request = self.daemon.request_by(USERS_TOKENS[0], Method::POST, "/login-codes");
+        let code = ask(request).await.field("code").to_owned();
+        let said = URL_SAFE_NO_PAD.decode(code.split('.').next().unwrap()).unwrap();
+        let said: Value = serde_json::from_slice(&said).unwrap();
+        said["user"].as_str().unwrap().to_owned()
     }
 
     /// The status of the admin API for another machine, which is this one under another address.

@@ -7,7 +7,7 @@
 use super::{
     effects::{
         ACCOUNT, Effect, FITS, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, World, client, signed,
-        sms_channel,
+        sms_channel, USERS_TOKENS, user,
     },
     effects_of_sending::{CAMPAIGN, PROVIDERS, automatic, closed_hours, open_hours, sending},
     starts,
@@ -103,6 +103,27 @@ fn of_server() -> Vec<Row> {
             "admin.token = \"another-token-of-24-characters\"",
             ["200", "401"],
             old_token
+        ),
+        row!(
+            "admin.users.*.name",
+            user("dana", "viewer", USERS_TOKENS[0]),
+            user("kim", "viewer", USERS_TOKENS[0]),
+            ["dana", "kim"],
+            user_in_code
+        ),
+        row!(
+            "admin.users.*.role",
+            user("dana", "viewer", USERS_TOKENS[0]),
+            user("dana", "operator", USERS_TOKENS[0]),
+            ["403", "404"],
+            users_change
+        ),
+        row!(
+            "admin.users.*.token",
+            user("dana", "viewer", USERS_TOKENS[0]),
+            user("dana", "viewer", USERS_TOKENS[1]),
+            ["200", "401"],
+            users_token
         ),
     ]
 }
