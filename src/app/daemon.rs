@@ -196,7 +196,9 @@ impl Daemon {
         );
         if has_new_token && let Some(code) = state.admin_code() {
             let base = config.server.public_url.as_deref().unwrap_or(&url);
-            tracing::info!("sign in to the pages by this link, once and within 10 minutes: {base}/login#{code}");
+            tracing::info!(
+                "sign in to the pages by this link, once and within 10 minutes: {base}/login#{code}"
+            );
         }
         let Arbiters { control, ingest, mut slots, tuning } = arbiters;
         slots.extend([control, ingest, tuning]);

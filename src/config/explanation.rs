@@ -197,9 +197,8 @@ fn node_at<'a>(table: &'a Table, place: &[String]) -> Option<&'a TreeNode> {
         Data::Table(table) => node_at(table, rest),
         Data::List(nodes) => {
             let (id, rest) = rest.split_first()?;
-            let is_meant = |table: &&Table| {
-                id == ANY || show::name_in_list(table).as_ref() == Some(id)
-            };
+            let is_meant =
+                |table: &&Table| id == ANY || show::name_in_list(table).as_ref() == Some(id);
             node_at(nodes.iter().filter_map(TreeNode::as_table).find(is_meant)?, rest)
         }
         Data::Text(_) | Data::Integer(_) | Data::Decimal(_) | Data::Flag(_) | Data::Raw(_) => None,
@@ -306,7 +305,8 @@ mod tests {
                 send = { api_key = \"key\" }\n\
                 [[admin.users]]\nname = \"dana\"\nrole = \"viewer\"\ntoken = \"a-token-of-24-characters\"\n";
             let named = key.replace("clients.*", "clients.a").replace("channels.*", "channels.sms");
-            let named = named.replace("pools.*", "pools.SELF_CHECK").replace("users.*", "users.dana");
+            let named =
+                named.replace("pools.*", "pools.SELF_CHECK").replace("users.*", "users.dana");
             let explained = explained(toml, &[], &named).unwrap_or_else(|it| panic!("{it}"));
             assert!(explained.expected.is_some(), "{named} has no type");
         }

@@ -42,7 +42,11 @@ fn planted(key: &str, value: &str) -> String {
             format!("{key} = {value}\n")
         }
         Some(("users", name)) => {
-            let own = [("name", "\"a\""), ("role", "\"viewer\""), ("token", "\"a-token-of-24-characters\"")];
+            let own = [
+                ("name", "\"a\""),
+                ("role", "\"viewer\""),
+                ("token", "\"a-token-of-24-characters\""),
+            ];
             let line = |(key, own): (&str, &str)| {
                 format!("{key} = {}\n", if key == name { value } else { own })
             };
@@ -85,7 +89,10 @@ fn no_url_is_shown_with_its_user_and_password_whatever_its_key() {
             } else {
                 let told = told(&toml, &[]);
                 // A part of a path, such as a client's id, is shown unchanged.
-                assert!(!told.contains(MARK) || key == "id" || key == "users.name", "{toml}\n{told}");
+                assert!(
+                    !told.contains(MARK) || key == "id" || key == "users.name",
+                    "{toml}\n{told}"
+                );
             }
         }
         if matches!(shape, Shape::Free) {

@@ -29,7 +29,9 @@ impl AdminUser {
 const TAKEN: [&str; 4] = [AdminUser::ADMIN, "file", "signal", "postroom"];
 const NAME_CHARS_MAX: usize = 64;
 
-from_text!(UserRole, "`\"viewer\"`, `\"reviewer\"` or `\"operator\"`", |text| UserRole::named(text));
+from_text!(UserRole, "`\"viewer\"`, `\"reviewer\"` or `\"operator\"`", |text| UserRole::named(
+    text
+));
 
 /// Reads the users in `section`, which is `[admin]`. `admin` is its own token.
 pub(super) fn users(section: &SectionReader<'_>, admin: Option<&Secret>) -> Vec<AdminUser> {
@@ -109,7 +111,8 @@ mod tests {
     #[test]
     fn users_are_read_in_order_and_tokens_may_be_kept_elsewhere() {
         assert_eq!(load(""), Ok(Vec::new()));
-        let toml = user("dana", "operator", "{ env = \"DANAS\" }") + &user("k-im@x", "viewer", TOKEN);
+        let toml =
+            user("dana", "operator", "{ env = \"DANAS\" }") + &user("k-im@x", "viewer", TOKEN);
         let users = load(&toml).expect("valid");
         let told: Vec<_> = users.iter().map(|it| (it.name.as_str(), it.role)).collect();
         assert_eq!(told, [("dana", UserRole::Operator), ("k-im@x", UserRole::Viewer)]);

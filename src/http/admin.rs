@@ -77,11 +77,7 @@ fn is_token(given: &[u8], token: &Secret) -> bool {
 }
 
 /// The user whose token this is, with their role. All tokens are compared, whichever it is.
-fn owner_of(
-    given: &[u8],
-    config: &Config,
-    fallback: &FallbackToken,
-) -> Option<(String, UserRole)> {
+fn owner_of(given: &[u8], config: &Config, fallback: &FallbackToken) -> Option<(String, UserRole)> {
     let admin = fallback.or_configured(config);
     let admin = admin.as_ref().filter(|token| is_token(given, token));
     let admin = admin.map(|_| (AdminUser::ADMIN.to_owned(), UserRole::Operator));
@@ -185,8 +181,8 @@ impl Refusal {
     }
 }
 
-/// Who sends a request: the owner of the token that it shows, or of the session of its cookie. It is
-/// found once for each request. A refusal is counted.
+/// Who sends a request: the owner of the token that it shows, or of the session of its cookie. It
+/// is found once for each request. A refusal is counted.
 ///
 /// # Errors
 /// 401 if it shows neither; 403 if the way is not private, or another site may have made a browser
@@ -314,8 +310,8 @@ pub(super) async fn guard(
     Ok(response)
 }
 
-/// Bounds the time for a body that is sent to the pages, and has their answers set a newer cookie if
-/// one is due.
+/// Bounds the time for a body that is sent to the pages, and has their answers set a newer cookie
+/// if one is due.
 ///
 /// # Errors
 /// The errors of the handler.
@@ -384,7 +380,8 @@ mod tests {
     #[test]
     fn only_a_token_lets_in_and_tells_whose_it_is() {
         let load = |token: &str| {
-            let dana = r#"[{ name = "dana", role = "reviewer", token = "danas-token-of-24-characters" }]"#;
+            let dana =
+                r#"[{ name = "dana", role = "reviewer", token = "danas-token-of-24-characters" }]"#;
             let env = [("ADMIN__TOKEN", token), ("ADMIN__USERS", dana)];
             let env = env.map(|(name, value)| (format!("POSTROOM__{name}"), value.to_owned()));
             Config::load(&Sources { env: env.to_vec(), ..Sources::default() }).expect("valid")

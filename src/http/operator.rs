@@ -8,8 +8,8 @@ use crate::{
 };
 use actix_web::{HttpMessage as _, HttpRequest, http::header::USER_AGENT};
 
-/// The header in which a caller who shows the admin's token names the person who acts. The name is a
-/// note: all of these show the same token.
+/// The header in which a caller who shows the admin's token names the person who acts. The name is
+/// a note: all of these show the same token.
 const ACTOR: &str = "x-postroom-actor";
 /// The most characters of a name that are kept.
 const CHARS_MAX: usize = 64;

@@ -101,9 +101,8 @@ mod tests {
     #[test]
     fn ten_are_answered_and_then_none_for_a_minute() {
         let (mut tries, start) = (Tries::default(), Instant::now());
-        let mut wrong = |second: u64| {
-            tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second))
-        };
+        let mut wrong =
+            |second: u64| tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second));
         assert!((0..10).all(|second| wrong(second).is_none()));
         assert_eq!(wrong(9), Some(60));
         assert_eq!(wrong(39), Some(30));
@@ -126,7 +125,10 @@ mod tests {
     fn a_few_now_and_then_are_never_refused() {
         let (mut tries, start) = (Tries::default(), Instant::now());
         for second in (0..3_600).step_by(7) {
-            assert_eq!(tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second)), None);
+            assert_eq!(
+                tries.wrong(address(1), WRONG_MAX, start + Duration::from_secs(second)),
+                None
+            );
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) use at;
 
 /// An id: a text, opaque to readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RowKey(pub(super) Id);
+pub(in crate::http) struct RowKey(pub(in crate::http) Id);
 
 impl Serialize for RowKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -36,7 +36,8 @@ pub(in crate::http) struct SessionJson {
     /// When it ends however much it is used.
     pub(in crate::http) expires_at: Timestamp,
     pub(in crate::http) revoked_at: Option<Timestamp>,
-    /// Why it no longer lets in: `revoked`, `expired`, `idle`, `token` or `user`; `null` if it does.
+    /// Why it no longer lets in: `revoked`, `expired`, `idle`, `token` or `user`; `null` if it
+    /// does.
     pub(in crate::http) ended: Option<&'static str>,
     /// True for the session that asks.
     pub(in crate::http) is_own: bool,
@@ -101,7 +102,8 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> ApiRe
     objects::page(page.items, page.next)
 }
 
-/// Revokes a session, for the one who sends this request: an operator may end any, others their own.
+/// Revokes a session, for the one who sends this request: an operator may end any, others their
+/// own.
 ///
 /// # Errors
 /// 404 if there is no such session that they may see. If the database is away.

@@ -60,8 +60,9 @@ pub(super) async fn show(
     request: HttpRequest,
     query: Result<web::Query<LoginQuery>, Error>,
 ) -> PageResult {
-    let query = query
-        .map_err(|_| Problem::new(Cause::BadRequest, "the sign-in takes only the parameter `next`"))?;
+    let query = query.map_err(|_| {
+        Problem::new(Cause::BadRequest, "the sign-in takes only the parameter `next`")
+    })?;
     admin::must_be_private(&request, &state).map_err(|it| it.noted(&request, &state))?;
     match state.in_session(&request).await {
         Ok(_) => Ok(led_to(&query.next)),
@@ -175,8 +176,7 @@ fn form(next: &str, status: StatusCode, error: Option<&str>) -> HttpResponse {
         }
     };
     let page = Page::new(Place::None, "Sign in", body).status(status);
-    let mut response =
-        HttpResponse::build(status).body(frame::document(None, &page).into_string());
+    let mut response = HttpResponse::build(status).body(frame::document(None, &page).into_string());
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);
     response

@@ -1,9 +1,9 @@
 //! Sessions of people: how they begin, what lets them in, and how they end.
 //!
-//! A cookie counts by its signature, so sessions hold while the database is away. A session ends when
-//! it expires, when it is revoked, when its user's token is another one, or when the user is gone.
-//! Revocations of this process count at once; those of other nodes are read when somebody asks, and
-//! at most every two seconds. While they cannot be read, those that are known count.
+//! A cookie counts by its signature, so sessions hold while the database is away. A session ends
+//! when it expires, when it is revoked, when its user's token is another one, or when the user is
+//! gone. Revocations of this process count at once; those of other nodes are read when somebody
+//! asks, and at most every two seconds. While they cannot be read, those that are known count.
 
 use super::{
     ticket::{SESSION_MAX, Signer, Ticket, TicketKind, hash},
@@ -142,7 +142,8 @@ impl SignIns {
             is_due.then_some(revoked.own)
         };
         if let Some(own) = due
-            && let Ok(Ok(hashes)) = tokio::time::timeout(REVOKED_WAIT, self.sessions.revoked()).await
+            && let Ok(Ok(hashes)) =
+                tokio::time::timeout(REVOKED_WAIT, self.sessions.revoked()).await
         {
             let mut revoked = self.revoked();
             revoked.read_at = Some(Instant::now() + REVOKED_KEPT);
@@ -176,8 +177,8 @@ impl State {
         Some((user.role, user.token.clone()))
     }
 
-    /// A code that lets the owner of the admin token in, once and within ten minutes. It is the part
-    /// behind `/login#`.
+    /// A code that lets the owner of the admin token in, once and within ten minutes. It is the
+    /// part behind `/login#`.
     pub fn admin_code(&self) -> Option<String> {
         let (_, token) = self.user(AdminUser::ADMIN)?;
         self.sign_ins.code(AdminUser::ADMIN, AdminUser::ADMIN, &token)
@@ -246,7 +247,8 @@ impl State {
         self.begin(request, code, role).await
     }
 
-    /// Begins a session of a user who has shown their token. `actor` is their name in the audit log.
+    /// Begins a session of a user who has shown their token. `actor` is their name in the audit
+    /// log.
     ///
     /// # Errors
     /// As [`Self::begin_by_code`].
@@ -303,8 +305,8 @@ impl State {
         HeaderValue::from_str(&spelled(cookie_name(is_https), &text, left, is_https)).ok()
     }
 
-    /// True if the browser came over HTTPS: to this daemon, to a proxy that is trusted, or to a proxy
-    /// at the public address.
+    /// True if the browser came over HTTPS: to this daemon, to a proxy that is trusted, or to a
+    /// proxy at the public address.
     pub(in crate::http) fn is_https(&self, request: &HttpRequest) -> bool {
         let cfg = self.config.get();
         let is_direct = crate::http::admin::is_encrypted(request);
@@ -386,9 +388,6 @@ mod tests {
             spelled(cookie_name(true), "a.b", 60, true),
             "__Host-postroom=a.b; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
         );
-        assert_eq!(
-            no_cookie(false),
-            "postroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-        );
+        assert_eq!(no_cookie(false), "postroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
     }
 }

@@ -1,9 +1,9 @@
 //! What a cookie and a one-time code say, and how they are signed.
 //!
 //! Both are a JSON text and its HMAC, in base64. The signature alone shows that this daemon, or
-//! another node of its database, has made them: nothing is read to find out. They hold a mark of the
-//! token by which their owner signed in, which only a process that knows the token can make. So one
-//! who has read the database, and with it the key, can make none.
+//! another node of its database, has made them: nothing is read to find out. They hold a mark of
+//! the token by which their owner signed in, which only a process that knows the token can make. So
+//! one who has read the database, and with it the key, can make none.
 
 use crate::{config::Secret, domain::Timestamp};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn a_ticket_of_the_other_kind_or_by_another_key_does_not_count() {
         for kind in [TicketKind::Code, TicketKind::Cookie] {
-            let other = if kind == TicketKind::Code { TicketKind::Cookie } else { TicketKind::Code };
+            let other =
+                if kind == TicketKind::Code { TicketKind::Cookie } else { TicketKind::Code };
             let text = signer().sign(kind, &code()).unwrap();
             assert!(signer().check(kind, &text, NOW).is_some());
             assert_eq!(signer().check(other, &text, NOW), None);
@@ -250,7 +251,12 @@ mod tests {
             (TicketKind::Cookie, cookie.clone(), at(12 * 60 - 1), true),
             (TicketKind::Cookie, cookie.clone(), at(12 * 60), false),
             (TicketKind::Cookie, cookie.clone().used(at(11 * 60)), at(20 * 60), true),
-            (TicketKind::Cookie, cookie.clone().used(at(7 * 24 * 60 - 2)), at(7 * 24 * 60 - 1), true),
+            (
+                TicketKind::Cookie,
+                cookie.clone().used(at(7 * 24 * 60 - 2)),
+                at(7 * 24 * 60 - 1),
+                true,
+            ),
             (TicketKind::Cookie, cookie.clone().used(at(7 * 24 * 60 - 2)), at(7 * 24 * 60), false),
         ] {
             assert_eq!(ticket.is_fresh(kind, now), is_fresh, "{kind:?} {ticket:?} {now:?}");

@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     domain::UserRole,
-    http::{
-        admin, browsers,
-        problem::Cause,
-    },
+    http::{admin, browsers, problem::Cause},
 };
 use actix_web::{
     Error, FromRequest, HttpRequest, HttpResponse,
@@ -110,6 +107,9 @@ fn again(request: &HttpRequest) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((REFRESH, "0"))
-        .insert_header((SET_COOKIE, format!("{AGAIN}=1; Path=/; Max-Age=10; HttpOnly; SameSite=Lax")))
+        .insert_header((
+            SET_COOKIE,
+            format!("{AGAIN}=1; Path=/; Max-Age=10; HttpOnly; SameSite=Lax"),
+        ))
         .body(document.into_string())
 }

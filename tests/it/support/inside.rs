@@ -199,7 +199,12 @@ impl Inside {
     }
 
     /// Prepares a request to the admin API with another token.
-    pub fn request_by(&self, token: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    pub fn request_by(
+        &self,
+        token: &str,
+        method: reqwest::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(token)
     }
 

@@ -44,7 +44,8 @@ pub const QUIET: Duration = Duration::from_millis(400);
 /// The account of our provider in signed bodies.
 pub const ACCOUNT: &str = "LOC-MINE";
 /// Two tokens of users.
-pub const USERS_TOKENS: [&str; 2] = ["users-token-of-24-characters", "users-other-token-of-24-chars"];
+pub const USERS_TOKENS: [&str; 2] =
+    ["users-token-of-24-characters", "users-other-token-of-24-chars"];
 /// A user.
 pub fn user(name: &str, role: &str, token: &str) -> String {
     format!("[[admin.users]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken = \"{token}\"\n")

@@ -6,8 +6,8 @@
 
 use super::{
     effects::{
-        ACCOUNT, Effect, FITS, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, World, client, signed,
-        sms_channel, USERS_TOKENS, user,
+        ACCOUNT, Effect, FITS, KEYS, OPEN, PATIENCE, SECRETS, SIGNING, USERS_TOKENS, World, client,
+        signed, sms_channel, user,
     },
     effects_of_sending::{CAMPAIGN, PROVIDERS, automatic, closed_hours, open_hours, sending},
     starts,

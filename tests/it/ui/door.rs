@@ -315,6 +315,26 @@ on_both_daemons! {
         let all = ask(daemon.api(Method::GET, "/sessions")).await;
         assert_eq!(all.items()[3]["ended"], "user");
     }
+
+    async fn a_stream_ends_with_its_session(place: Place) {
+        let daemon = place.start(USERS).await;
+        let vic = Browser::signed_in(&daemon, VIC).await;
+        let open = async |browser: &Browser<'_>| {
+            let stream = browser.prepare(Method::GET, "/api/v1/events?topics=totals").send().await.unwrap();
+            assert_eq!(stream.status(), 200);
+            stream
+        };
+        let (mut stream, other) = (open(&vic).await, Browser::signed_in(&daemon, KIM).await);
+        let mut others = open(&other).await;
+        let id = vic.sessions().await[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(ask(daemon.api(Method::DELETE, &format!("/sessions/{id}"))).await.status, 200);
+        let ended = async { while stream.chunk().await.unwrap().is_some() {} };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the stream ends");
+        ask(vic.prepare(Method::GET, "/api/v1/pools")).await.is_problem(401, "unauthenticated");
+        // The other session's stream goes on.
+        assert!(others.chunk().await.unwrap().is_some());
+        assert_eq!(other.get("/api/v1/pools").await.status, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -400,7 +420,9 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
     let cookie = answer.header("set-cookie").to_owned();
     assert!(cookie.starts_with("__Host-postroom=") && cookie.ends_with("; Secure"), "{cookie}");
     let value = cookie.split(';').next().unwrap();
-    let get = |cookie: &str| browser.http.get(daemon.url("/api/v1/pools")).header("cookie", cookie.to_owned());
+    let get = |cookie: &str| {
+        browser.http.get(daemon.url("/api/v1/pools")).header("cookie", cookie.to_owned())
+    };
     assert_eq!(ask(at_public(get(value))).await.status, 200);
     // A cookie that another host could have set does not count.
     let plain = value.trim_start_matches("__Host-");
@@ -423,12 +445,13 @@ async fn a_session_holds_while_the_database_is_away() {
         ..Options::default()
     };
     let daemon = Daemon::start(options).await;
-    let (dana, kim) = (Browser::signed_in(&daemon, DANA).await, Browser::signed_in(&daemon, KIM).await);
+    let (dana, kim) =
+        (Browser::signed_in(&daemon, DANA).await, Browser::signed_in(&daemon, KIM).await);
     assert_eq!(ask(kim.post("/logout")).await.status, 303);
     proxy.set(Way::Silent);
     for _ in 0..3 {
-        assert_eq!(dana.get("/api/v1/pools").await.status, 200);
-        assert_eq!(kim.get("/api/v1/pools").await.status, 401, "what was revoked stays revoked");
+        assert_eq!(dana.get("/api/v1/actors").await.status, 200);
+        assert_eq!(kim.get("/api/v1/actors").await.status, 401, "what was revoked stays revoked");
     }
     let answer = Browser::new(&daemon).sign_in(DANA).await;
     assert_eq!(answer.status, 503, "nobody signs in: {answer:?}");
