@@ -18,7 +18,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::header::{
         ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
-        HeaderName, HeaderValue, VARY,
+        HeaderName, HeaderValue, REFERRER_POLICY, VARY,
     },
     middleware::Next,
     web,
@@ -107,6 +107,9 @@ async fn sent(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
     let opener = HeaderName::from_static("cross-origin-opener-policy");
     headers.insert(opener, HeaderValue::from_static("same-origin"));
+    // With `no-referrer` a form of ours has the origin `null`, and over plain HTTP nothing else
+    // tells where it comes from.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Cookie"));
     let packed = if takes_gzip && bytes.len() >= COMPRESSED_FROM_BYTES {
         gzip(&bytes, Compression::fast())

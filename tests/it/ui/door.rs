@@ -166,7 +166,7 @@ on_both_daemons! {
         assert_eq!(other.get("/").await.status, 302);
         let cookie = browser.cookie.clone().unwrap().split_once('=').unwrap().1.to_owned();
         assert_eq!(other.sign_in(&cookie).await.status, 401);
-        other.cookie = Some(format!("postroom={}x", cookie));
+        other.cookie = Some(format!("postroom={cookie}x"));
         assert_eq!(other.get("/").await.status, 302);
         // A session makes no further codes.
         let answer = ask(browser.post("/api/v1/login-codes")).await;

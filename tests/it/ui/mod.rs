@@ -56,7 +56,7 @@ pub async fn checked(response: Response) -> PageAnswer {
     assert_eq!(header("content-type"), "text/html; charset=utf-8", "{html}");
     assert_eq!(header("content-security-policy"), CONTENT_POLICY);
     assert_eq!(header("x-content-type-options"), "nosniff");
-    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert_eq!(header("referrer-policy"), "same-origin");
     assert_eq!(header("cross-origin-opener-policy"), "same-origin");
     assert_eq!(header("cache-control"), "no-store");
     assert!(html.len() <= PAGE_BYTES_MAX, "{} bytes", html.len());
