@@ -69,6 +69,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("migration", &["store"]),
     ("actix_web", &["http", "app"]),
     ("actix_http", &["http"]),
+    ("maud", &["http"]),
     ("tokio_rustls", &["http"]),
     ("actix", &["announcer", "ingest", "recorder", "supervisor", "http", "app"]),
     ("reqwest", &["wire", "analyst", "cli"]),

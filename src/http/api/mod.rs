@@ -21,6 +21,7 @@ mod leads;
 mod ledger;
 mod messages;
 mod model_calls;
+mod named;
 mod nodes;
 mod objects;
 mod operations;
@@ -32,6 +33,7 @@ mod query;
 pub(in crate::http) mod sessions;
 
 pub(super) use self::{
+    named::NamedObject,
     overview::{KindCount, by_kind},
     query::{Query, parse_id},
 };

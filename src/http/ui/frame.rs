@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 
 /// The pages that the rail leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PagePlace {
     Overview,
     Inbox,
     Jobs,
@@ -26,7 +26,7 @@ pub(super) enum Place {
     None,
 }
 
-impl Place {
+impl PagePlace {
     /// In the order of the rail. A phone's bar has the first four and a menu with the others.
     const ALL: [Self; 10] = [
         Self::Overview,
@@ -66,8 +66,8 @@ impl Place {
 
 /// A page, before it stands in its frame.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
-    place: Place,
+pub(super) struct PageContent {
+    place: PagePlace,
     title: String,
     body: Markup,
     /// What the page is told about as it changes, with blanks between: `totals pools`.
@@ -79,9 +79,9 @@ pub(super) struct Page {
     pub(super) status: StatusCode,
 }
 
-impl Page {
+impl PageContent {
     /// A page. Its body has the one `h1`; its title says the same for tabs: `Jobs · failed · acme`.
-    pub(super) fn new(place: Place, title: impl Into<String>, body: Markup) -> Self {
+    pub(super) fn new(place: PagePlace, title: impl Into<String>, body: Markup) -> Self {
         Self {
             place,
             title: title.into(),
@@ -156,37 +156,39 @@ impl FrameFacts {
     }
 
     /// What the rail says beside a place.
-    fn beside(&self, place: Place) -> Option<Beside> {
+    fn beside(&self, place: PagePlace) -> Option<RailNote> {
         let count = |tone, sign, count: Option<i64>, live, meaning| {
-            Some(Beside { tone, sign, count: Some(count?), live, meaning })
+            Some(RailNote { tone, sign, count: Some(count?), live, meaning })
         };
         let (warn, unsure) = (Some(Sign::Warn), Some(Sign::Unsure));
         match place {
-            Place::Inbox => count(Tone::Wait, None, self.drafts, "drafts/pending", "drafts wait"),
-            Place::Received => {
+            PagePlace::Inbox => {
+                count(Tone::Wait, None, self.drafts, "drafts/pending", "drafts wait")
+            }
+            PagePlace::Received => {
                 count(Tone::Warn, warn, self.quarantined, "quarantine/held", "quarantined")
             }
-            Place::Deliveries => {
+            PagePlace::Deliveries => {
                 count(Tone::Unsure, unsure, self.uncertain, "deliveries/uncertain", "uncertain")
             }
-            Place::Config if self.is_config_refused => {
+            PagePlace::Config if self.is_config_refused => {
                 let (tone, sign) = (Tone::Bad, Some(Sign::Fail));
-                Some(Beside { tone, sign, count: None, live: "", meaning: "refused" })
+                Some(RailNote { tone, sign, count: None, live: "", meaning: "refused" })
             }
-            Place::Overview
-            | Place::Jobs
-            | Place::Pools
-            | Place::Actors
-            | Place::Clients
-            | Place::Config
-            | Place::System
-            | Place::None => None,
+            PagePlace::Overview
+            | PagePlace::Jobs
+            | PagePlace::Pools
+            | PagePlace::Actors
+            | PagePlace::Clients
+            | PagePlace::Config
+            | PagePlace::System
+            | PagePlace::None => None,
         }
     }
 }
 
 /// What the rail says beside a place.
-struct Beside {
+struct RailNote {
     tone: Tone,
     sign: Option<Sign>,
     count: Option<i64>,
@@ -196,7 +198,7 @@ struct Beside {
 }
 
 /// The whole document. Without a visit, nobody is signed in: then it has neither header nor rail.
-pub(super) fn document(visit: Option<&Visit>, page: &Page) -> Markup {
+pub(super) fn document(visit: Option<&Visit>, page: &PageContent) -> Markup {
     let theme = visit.map(|it| it.theme).filter(|it| *it != Theme::System);
     let keys = visit.is_some_and(|it| !it.has_keys).then_some("off");
     html! {
@@ -223,7 +225,7 @@ pub(super) fn document(visit: Option<&Visit>, page: &Page) -> Markup {
     }
 }
 
-fn around(visit: &Visit, page: &Page) -> Markup {
+fn around(visit: &Visit, page: &PageContent) -> Markup {
     let facts = FrameFacts::of(visit);
     html! {
         header.top {
@@ -244,17 +246,17 @@ fn around(visit: &Visit, page: &Page) -> Markup {
         }
         nav.rail aria-label="Pages" {
             ul {
-                @for place in Place::ALL.into_iter().take(Place::ON_PHONE) {
+                @for place in PagePlace::ALL.into_iter().take(PagePlace::ON_PHONE) {
                     li { (rail_link(visit, &facts, place, page.place)) }
                 }
-                @for place in Place::ALL.into_iter().skip(Place::ON_PHONE) {
+                @for place in PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE) {
                     li.x.gap[place.starts_group()] { (rail_link(visit, &facts, place, page.place)) }
                 }
                 li.only {
                     details.menu.on[is_in_menu(page.place)] {
                         summary { (Sign::More) span { "More" } }
                         div.pop {
-                            @for place in Place::ALL.into_iter().skip(Place::ON_PHONE) {
+                            @for place in PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE) {
                                 (rail_link(visit, &facts, place, page.place))
                             }
                             p.mut { (visit.viewer.name) ", " (visit.viewer.role.as_str()) }
@@ -268,8 +270,8 @@ fn around(visit: &Visit, page: &Page) -> Markup {
     }
 }
 
-fn is_in_menu(place: Place) -> bool {
-    Place::ALL.into_iter().skip(Place::ON_PHONE).any(|it| it == place)
+fn is_in_menu(place: PagePlace) -> bool {
+    PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE).any(|it| it == place)
 }
 
 fn verdict_sign(visit: &Visit, facts: &FrameFacts) -> Markup {
@@ -282,12 +284,12 @@ fn verdict_sign(visit: &Visit, facts: &FrameFacts) -> Markup {
     }
 }
 
-fn rail_link(visit: &Visit, facts: &FrameFacts, place: Place, here: Place) -> Markup {
+fn rail_link(visit: &Visit, facts: &FrameFacts, place: PagePlace, here: PagePlace) -> Markup {
     let (path, name, sign, key) = place.shown();
     html! {
         a href=(visit.to(path)) aria-current=[(place == here).then_some("page")] data-go=(key) {
             (sign) span { (name) }
-            @if let Some(Beside { tone, sign, count, live, meaning }) = facts.beside(place) {
+            @if let Some(RailNote { tone, sign, count, live, meaning }) = facts.beside(place) {
                 b.(tone.class()) data-badge hidden[count == Some(0)] {
                     @if let Some(sign) = sign { (sign) }
                     @if count.is_some() { (live_count("totals", live, count)) }

@@ -1,7 +1,7 @@
 //! How the daemon is, in one sentence, and what is wrong with it, as pages show it.
 
 use super::{
-    parts::{Mark, Sign, Tone},
+    parts::{Sign, StateMark, Tone},
     visit::Visit,
 };
 use crate::domain::{
@@ -25,7 +25,7 @@ pub(super) struct Health {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WrongLine {
-    pub(super) mark: Mark,
+    pub(super) mark: StateMark,
     /// What is wrong.
     pub(super) what: String,
     /// What that means, or what to do.
@@ -93,23 +93,23 @@ fn parted(sentence: &str) -> (String, String) {
     }
 }
 
-const fn mark(rule: AlertRule) -> Mark {
+const fn mark(rule: AlertRule) -> StateMark {
     match rule {
-        AlertRule::Down => Mark::new(Tone::Bad, Sign::Fail, "not ready"),
-        AlertRule::RefusingWebhooks => Mark::new(Tone::Bad, Sign::Fail, "refusing"),
-        AlertRule::JobsLate => Mark::new(Tone::Bad, Sign::Fail, "late"),
-        AlertRule::CanaryStale => Mark::new(Tone::Bad, Sign::Fail, "no canary"),
-        AlertRule::LedgerBroken => Mark::new(Tone::Bad, Sign::Fail, "ledger"),
-        AlertRule::JobsFailing => Mark::new(Tone::Warn, Sign::Retry, "failing"),
-        AlertRule::SendsUncertain => Mark::UNCERTAIN,
-        AlertRule::AccountDisconnected => Mark::new(Tone::Warn, Sign::Warn, "account"),
-        AlertRule::DraftsWait => Mark::new(Tone::Warn, Sign::Later, "waiting"),
-        AlertRule::NotUnderstood => Mark::new(Tone::Warn, Sign::Warn, "quarantined"),
-        AlertRule::ConfigRefused => Mark::new(Tone::Bad, Sign::Fail, "refused"),
-        AlertRule::ConfigNeedsRestart => Mark::new(Tone::Warn, Sign::Retry, "restart"),
-        AlertRule::SendingOff => Mark::new(Tone::Warn, Sign::Pause, "sending off"),
-        AlertRule::PoolPaused => Mark::PAUSED,
-        AlertRule::NodeSilent => Mark::new(Tone::Warn, Sign::Unsure, "silent"),
+        AlertRule::Down => StateMark::new(Tone::Bad, Sign::Fail, "not ready"),
+        AlertRule::RefusingWebhooks => StateMark::new(Tone::Bad, Sign::Fail, "refusing"),
+        AlertRule::JobsLate => StateMark::new(Tone::Bad, Sign::Fail, "late"),
+        AlertRule::CanaryStale => StateMark::new(Tone::Bad, Sign::Fail, "no canary"),
+        AlertRule::LedgerBroken => StateMark::new(Tone::Bad, Sign::Fail, "ledger"),
+        AlertRule::JobsFailing => StateMark::new(Tone::Warn, Sign::Retry, "failing"),
+        AlertRule::SendsUncertain => StateMark::UNCERTAIN,
+        AlertRule::AccountDisconnected => StateMark::new(Tone::Warn, Sign::Warn, "account"),
+        AlertRule::DraftsWait => StateMark::new(Tone::Warn, Sign::Later, "waiting"),
+        AlertRule::NotUnderstood => StateMark::new(Tone::Warn, Sign::Warn, "quarantined"),
+        AlertRule::ConfigRefused => StateMark::new(Tone::Bad, Sign::Fail, "refused"),
+        AlertRule::ConfigNeedsRestart => StateMark::new(Tone::Warn, Sign::Retry, "restart"),
+        AlertRule::SendingOff => StateMark::new(Tone::Warn, Sign::Pause, "sending off"),
+        AlertRule::PoolPaused => StateMark::PAUSED,
+        AlertRule::NodeSilent => StateMark::new(Tone::Warn, Sign::Unsure, "silent"),
     }
 }
 

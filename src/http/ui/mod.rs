@@ -13,6 +13,7 @@ mod overview;
 #[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
 mod parts;
 mod problems;
+mod search;
 pub(super) mod session;
 mod ticket;
 mod viewer;
@@ -53,6 +54,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .route("/logout", web::post().to(login::sign_out))
             .route("/", web::get().to(overview::show))
             .route("/look", web::post().to(look::change))
+            .route("/search", web::get().to(search::show))
             .default_service(web::to(not_found)),
     );
 }

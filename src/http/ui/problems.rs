@@ -2,7 +2,7 @@
 //! run or load from elsewhere, and the page is sent compressed.
 
 use super::{
-    frame::{self, Page, Place},
+    frame::{self, PageContent, PagePlace},
     parts::{MOUNT, Mount, at, id, link_button},
     visit::Visit,
     wants_page,
@@ -80,7 +80,7 @@ fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
             p.sm.mut.mt { (problem.status().as_u16()) " · request " (id(&request_id)) }
         }
     };
-    let page = Page::new(Place::None, problem.title(), body).status(problem.status());
+    let page = PageContent::new(PagePlace::None, problem.title(), body).status(problem.status());
     let document = frame::document(visit.as_ref(), &page).into_string();
     // The headers of the problem stay: when to ask again, and which methods there are.
     let mut response = problem.response().set_body(BoxBody::new(document));

@@ -1,7 +1,7 @@
 //! One request for a page: who looks, at which address, and how they want pages to look.
 
 use super::{
-    frame::{self, Page},
+    frame::{self, PageContent},
     parts::{at, with_query},
     viewer::Viewer,
 };
@@ -186,7 +186,7 @@ impl Visit {
     }
 
     /// Answers with a page.
-    pub(super) fn answer(&self, page: &Page) -> HttpResponse {
+    pub(super) fn answer(&self, page: &PageContent) -> HttpResponse {
         let document = frame::document(Some(self), page).into_string();
         HttpResponse::build(page.status)
             .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))

@@ -156,6 +156,36 @@ async fn the_overview_leads_to_the_first_message_and_then_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_leads_to_the_page_of_what_was_asked_for() {
+    let daemon = Place::sqlite().start(CONFIG).await;
+    daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+    let answer = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    let (lead, message) =
+        (answer.field("lead_id").to_owned(), answer.field("message_id").to_owned());
+    let job = answer.job_ids()[0].clone();
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    for (text, path) in [
+        (job.as_str(), format!("/jobs/{job}")),
+        (&lead, format!("/leads/{lead}")),
+        (&message, format!("/leads/{lead}")),
+        ("rita@example.com", "/inbox?view=all&q=rita%40example.com".to_owned()),
+        ("01931c5e-8a9b-7c3d", "/received?q=01931c5e-8a9b-7c3d".to_owned()),
+        ("", "/".to_owned()),
+    ] {
+        let request = client.get(daemon.url("/search")).query(&[("q", text)]);
+        let answer = request.bearer_auth(daemon.admin_token()).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()),
+            (303, path.as_str()),
+            "{text}"
+        );
+    }
+    let nothing = page(&daemon, "/search?q=1234567").await;
+    assert_eq!(nothing.status, 404);
+    nothing.has("no job, lead, delivery, draft or message has the id 1234567");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_overview_answers_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().unwrap();

@@ -12,7 +12,7 @@ use crate::{
         problem::Problem,
         ui::{
             parts::{
-                Axis, Chart, Line, LineStyle, Segment, as_count, duration, mini_bars, numbers,
+                Axis, Chart, ChartLine, LineStyle, Segment, as_count, duration, mini_bars, numbers,
                 segments,
             },
             visit::Visit,
@@ -110,9 +110,9 @@ impl Lately {
         let pools = visit.state().board.pools();
         let is_paused = |kind: &str| pools.iter().any(|pool| pool.kind.0 == kind && pool.paused);
         let step = range.span().step_seconds();
-        let sent = names.iter().filter_map(|name| match name {
-            SeriesName::Sent(channel) => Some(((*channel).to_owned(), bars(&of(name), step), None)),
-            _ => None,
+        let sent = names.iter().filter_map(|name| {
+            let SeriesName::Sent(channel) = name else { return None };
+            Some(((*channel).to_owned(), bars(&of(name), step), None))
         });
         Self {
             webhooks,
@@ -240,7 +240,7 @@ fn chart<'a>(
     is_stacked: bool,
 ) -> Chart<'a> {
     let mut greys = LineStyle::GREY.into_iter();
-    let lines = named.iter().map(|(name, values, style)| Line {
+    let lines = named.iter().map(|(name, values, style)| ChartLine {
         name,
         values,
         style: style.or_else(|| greys.next()).unwrap_or(LineStyle::Fourth),

@@ -9,7 +9,7 @@ mod tables;
 
 use super::{
     PageResult,
-    frame::{Page, Place},
+    frame::{PageContent, PagePlace},
     health::Health,
     parts::{Sign, Tone, banner, clock, duration, link_button, live, live_count, number, since},
     visit::Visit,
@@ -50,7 +50,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let shown = Shown { visit: &visit, health, totals, is_fresh, is_first_start };
     let title = shown.health.title();
     let refresh = if is_first_start { REFRESH_AT_FIRST_SECONDS } else { REFRESH_SECONDS };
-    let page = Page::new(Place::Overview, title, body(&shown, range));
+    let page = PageContent::new(PagePlace::Overview, title, body(&shown, range));
     Ok(visit.answer(&page.topics("totals pools").refresh(refresh)))
 }
 

@@ -5,7 +5,7 @@ use crate::{
     http::{
         api::{KindCount, by_kind},
         ui::parts::{
-            Column, Mark, Sign, Table, TableRow, bar, duration, live, live_count, number,
+            Column, PageTable, Sign, StateMark, TableRow, bar, duration, live, live_count, number,
             per_second,
         },
     },
@@ -50,7 +50,7 @@ pub(super) fn kinds(shown: &Shown<'_>) -> Markup {
     let done: f64 = pools.iter().map(done_per_second).sum();
     let columns = [
         Column::new("kind"),
-        Column::new("pool"),
+        Column::new("pool").below_if_marked(),
         Column::number("pending").beside(),
         Column::number("running"),
         Column::number("oldest due"),
@@ -71,7 +71,7 @@ pub(super) fn kinds(shown: &Shown<'_>) -> Markup {
         per_second(done),
     ];
     let caption = html! { "Kinds" @if let Some(client) = &shown.visit.client { " · " (client) } };
-    html! { section aria-label="Kinds" { (Table::new(caption, columns).rows(rows).foot(foot)) } }
+    html! { section aria-label="Kinds" { (PageTable::new(caption, columns).rows(rows).foot(foot)) } }
 }
 
 fn row(shown: &Shown<'_>, jobs: &KindCount, pool: Option<&PoolView>) -> TableRow {
@@ -97,11 +97,11 @@ fn row(shown: &Shown<'_>, jobs: &KindCount, pool: Option<&PoolView>) -> TableRow
 fn state(kind: &str, pool: Option<&PoolView>) -> Markup {
     let Some(pool) = pool else { return html! { span.sg.wait { "no pool here" } } };
     let (word, mark) = if pool.paused {
-        ("paused", Mark::PAUSED.badge())
+        ("paused", StateMark::PAUSED.badge())
     } else if pool.is_backing_off() {
-        ("backing_off", Mark::BACKING_OFF.badge())
+        ("backing_off", StateMark::BACKING_OFF.badge())
     } else {
-        ("running", Mark::RUNNING.quiet())
+        ("running", StateMark::RUNNING.quiet())
     };
     html! { (mark) (live("pools", &format!("{kind}/state")).whole(word)) }
 }
@@ -156,11 +156,11 @@ pub(super) fn clients(shown: &Shown<'_>) -> Markup {
         Column::new("share").unnamed(),
         Column::number("running"),
     ];
-    let mut table = Table::new("Largest backlogs", columns).rows(largest.iter().map(row));
+    let mut table = PageTable::new("Largest backlogs", columns).rows(largest.iter().map(row));
     if !others.is_empty() {
         let sum = |count: fn(&Unfinished) -> i64| others.iter().map(|it| count(&it.1)).sum();
         table = table.foot([
-            html! { (others.len()) " others" },
+            html! { @if others.len() == 1 { "1 other" } @else { (others.len()) " others" } },
             number(sum(|it| it.pending)),
             html! {},
             number(sum(|it| it.running)),

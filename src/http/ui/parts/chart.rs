@@ -45,7 +45,7 @@ impl LineStyle {
 
 /// A line of a chart, or a layer of its bars.
 #[derive(Clone, Debug)]
-pub(in crate::http::ui) struct Line<'a> {
+pub(in crate::http::ui) struct ChartLine<'a> {
     pub(in crate::http::ui) name: &'a str,
     /// In the order of time, in equal steps from the start of the axis to its end.
     pub(in crate::http::ui) values: &'a [f64],
@@ -66,7 +66,7 @@ pub(in crate::http::ui) struct Chart<'a> {
     /// An id of the page's own: letters.
     pub(in crate::http::ui) key: &'a str,
     pub(in crate::http::ui) axis: Axis,
-    pub(in crate::http::ui) lines: Vec<Line<'a>>,
+    pub(in crate::http::ui) lines: Vec<ChartLine<'a>>,
     /// Spells a value: `6.2 s`.
     pub(in crate::http::ui) spell: fn(f64) -> String,
     /// True for bars upon each other, false for lines.
@@ -76,7 +76,7 @@ pub(in crate::http::ui) struct Chart<'a> {
 impl Chart<'_> {
     /// One sentence with the highest and the last value of each line, for readers of the screen.
     fn described(&self) -> String {
-        let line = |line: &Line<'_>| {
+        let line = |line: &ChartLine<'_>| {
             let most = line.values.iter().copied().fold(f64::NAN, f64::max);
             let last = last_of(line.values)?;
             Some(format!(
@@ -195,7 +195,7 @@ pub(in crate::http::ui) fn numbers(charts: &[Chart<'_>], now: Timestamp) -> Mark
     let Some(axis) = charts.first().map(|it| it.axis) else { return html! {} };
     let lines = || charts.iter().flat_map(|chart| chart.lines.iter().map(move |it| (chart, it)));
     let span = axis.to.millis_since(axis.from) / i64::from(TABLE_STEPS);
-    let value = |chart: &Chart<'_>, line: &Line<'_>, step: u8| {
+    let value = |chart: &Chart<'_>, line: &ChartLine<'_>, step: u8| {
         let last = line.values.len().checked_sub(1)?;
         let value = line.values.get(last * usize::from(step) / usize::from(TABLE_STEPS))?;
         value.is_finite().then(|| (chart.spell)(*value))
@@ -339,7 +339,7 @@ pub(in crate::http::ui) fn as_count(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn chart<'a>(lines: Vec<Line<'a>>, is_stacked: bool) -> Chart<'a> {
+    fn chart<'a>(lines: Vec<ChartLine<'a>>, is_stacked: bool) -> Chart<'a> {
         let to = Timestamp::from_millis(1_768_744_991_120);
         let axis = Axis { from: to.plus_millis(-3_600_000), to };
         Chart { title: "Waiting", key: "w", axis, lines, spell: as_count, is_stacked }
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_chart_has_its_numbers_as_text_and_no_more_points_than_it_needs() {
         let values: Vec<f64> = (0..3_600_u16).map(f64::from).collect();
-        let line = Line { name: "<b>", values: &values, style: LineStyle::First };
+        let line = ChartLine { name: "<b>", values: &values, style: LineStyle::First };
         for is_stacked in [false, true] {
             let html = chart(vec![line.clone()], is_stacked).render().into_string();
             assert!(html.contains("&lt;b&gt;: 3,599 now, 3,599 at the most."), "{html}");
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_nothing_yet() {
-        let line = Line { name: "a", values: &[f64::NAN], style: LineStyle::First };
+        let line = ChartLine { name: "a", values: &[f64::NAN], style: LineStyle::First };
         for lines in [vec![line], Vec::new()] {
             let html = chart(lines, false).render().into_string();
             assert!(html.contains("nothing yet") && html.contains("Nothing was measured yet."));

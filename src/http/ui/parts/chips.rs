@@ -1,12 +1,12 @@
 //! Chips: the values of one filter, each a link that turns it on or off.
 
-use super::{Mark, number::spelled};
+use super::{StateMark, number::spelled};
 use maud::{Markup, html};
 
 /// One value of a filter.
 pub(in crate::http::ui) struct Chip {
     /// The mark of the value, with its word.
-    pub(in crate::http::ui) mark: Mark,
+    pub(in crate::http::ui) mark: StateMark,
     /// How many rows it would show, if that is known without counting rows.
     pub(in crate::http::ui) count: Option<i64>,
     /// True if the page shows this value now.

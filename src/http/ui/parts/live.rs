@@ -6,14 +6,14 @@ use maud::{Markup, html};
 
 /// A value of a topic of `/api/v1/events`.
 #[derive(Clone, Debug)]
-pub(in crate::http::ui) struct Live(String);
+pub(in crate::http::ui) struct LiveValue(String);
 
 /// The value `key` of `topic`: `live("pools", "SELF_CHECK/busy")`.
-pub(in crate::http::ui) fn live(topic: &str, key: &str) -> Live {
-    Live(format!("{topic}/{key}"))
+pub(in crate::http::ui) fn live(topic: &str, key: &str) -> LiveValue {
+    LiveValue(format!("{topic}/{key}"))
 }
 
-impl Live {
+impl LiveValue {
     /// The value as a text, as it is now; a dash if there is none.
     pub(in crate::http::ui) fn text(&self, now: Option<&str>) -> Markup {
         let is_nothing = matches!(now, None | Some("" | "0" | "0.0"));

@@ -49,13 +49,13 @@ impl Tone {
 
 /// The mark of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http::ui) struct Mark {
+pub(in crate::http::ui) struct StateMark {
     pub(in crate::http::ui) tone: Tone,
     pub(in crate::http::ui) sign: Sign,
     pub(in crate::http::ui) word: &'static str,
 }
 
-impl Mark {
+impl StateMark {
     pub(in crate::http::ui) const RETRYING: Self = Self::new(Tone::Warn, Sign::Retry, "retrying");
     pub(in crate::http::ui) const CLAIMED: Self = Self::new(Tone::Busy, Sign::Claimed, "claimed");
     pub(in crate::http::ui) const DUE: Self = Self::new(Tone::Wait, Sign::Due, "due");

@@ -18,17 +18,17 @@ mod when;
 
 pub(super) use self::{
     address::{MOUNT, Mount, at, link_outside, with_query},
-    chart::{Axis, Chart, Line, LineStyle, as_count, bar, mini_bars, numbers},
+    chart::{Axis, Chart, ChartLine, LineStyle, as_count, bar, mini_bars, numbers},
     chips::{Chip, Segment, chips, segments},
     dialog::dialog,
     form::{ButtonLook, button, choice, field, hidden_input, link_button, post_form},
     id::{id, id_link},
-    live::{Live, live, live_count},
-    mark::{Mark, Tone},
+    live::{LiveValue, live, live_count},
+    mark::{StateMark, Tone},
     note::{banner, command, copy_button, empty, new_rows, note, older},
     number::{number, per_second, two},
     sign::Sign,
-    table::{Column, Table, TableRow},
+    table::{Column, PageTable, TableRow},
     text::{TEXT_CHARS_MAX, long_text, one_line, outside},
     when::{ago, clock, duration, since},
 };
@@ -43,7 +43,7 @@ mod tests {
     fn all(text: &str) -> Vec<Markup> {
         let at = Timestamp::from_millis(0);
         let values = [1.0, f64::NAN];
-        let line = Line { name: text, values: &values, style: LineStyle::First };
+        let line = ChartLine { name: text, values: &values, style: LineStyle::First };
         let axis = Axis { from: at, to: at.plus_millis(60_000) };
         let chart = Chart {
             title: text,
@@ -54,7 +54,7 @@ mod tests {
             is_stacked: true,
         };
         let chip =
-            Chip { mark: Mark::DUE, count: Some(7), is_on: true, href: with_query(text, []) };
+            Chip { mark: StateMark::DUE, count: Some(7), is_on: true, href: with_query(text, []) };
         let segment = Segment { word: text, is_on: false, href: with_query("/", [("q", text)]) };
         let row =
             TableRow::new([html! { (outside(text)) }]).selectable("job", text, text).keyed(text);
@@ -69,7 +69,7 @@ mod tests {
             chart.render(),
             chips(text, &[chip]),
             segments(text, &[segment]),
-            Table::new(text, [Column::new("a")]).rows([row]).render(),
+            PageTable::new(text, [Column::new("a")]).rows([row]).render(),
             note(Tone::Bad, text, text, Some(link_button(&at_path(text), text))),
             banner(text, text),
             empty(text, text),

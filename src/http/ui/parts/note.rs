@@ -1,6 +1,6 @@
 //! What a page says about itself: notes, banners, empty lists, and where older rows are.
 
-use super::{Sign, Tone, mark::Mark};
+use super::{Sign, Tone, mark::StateMark};
 use maud::{Markup, Render, html};
 
 /// A note over a page or a part: what is so in bold, then more about it, then one thing to do.
@@ -61,7 +61,7 @@ pub(in crate::http::ui) fn older(next: Option<&str>, shown: impl Render) -> Mark
     }
 }
 
-impl Render for Mark {
+impl Render for StateMark {
     fn render(&self) -> Markup {
         self.badge()
     }

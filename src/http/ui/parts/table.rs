@@ -10,6 +10,7 @@ pub(in crate::http::ui) struct Column {
     name: &'static str,
     is_number: bool,
     is_cut: bool,
+    is_short: bool,
     sorted: Option<&'static str>,
     on_phone: OnPhone,
     is_name_hidden: bool,
@@ -22,6 +23,8 @@ enum OnPhone {
     Beside,
     /// Below the first cell.
     Below,
+    /// The same, unless its mark is a quiet one.
+    BelowIfMarked,
     /// Only once the row is unfolded.
     Unfolded,
 }
@@ -33,6 +36,7 @@ impl Column {
             name,
             is_number: false,
             is_cut: false,
+            is_short: false,
             sorted: None,
             on_phone: OnPhone::Unfolded,
             is_name_hidden: false,
@@ -54,9 +58,19 @@ impl Column {
         Self { on_phone: OnPhone::Below, ..self }
     }
 
+    /// A phone shows it below the first cell in rows in which it has a framed mark.
+    pub(in crate::http::ui) const fn below_if_marked(self) -> Self {
+        Self { on_phone: OnPhone::BelowIfMarked, ..self }
+    }
+
     /// Its texts take the room that the others leave, and are cut.
     pub(in crate::http::ui) const fn cut(self) -> Self {
         Self { is_cut: true, ..self }
+    }
+
+    /// Its texts are short; long ones are cut.
+    pub(in crate::http::ui) const fn short(self) -> Self {
+        Self { is_short: true, ..self }
     }
 
     /// The rows are in the order of this column: `ascending` or `descending`.
@@ -73,8 +87,10 @@ impl Column {
         let classes = [
             (self.is_number, "n"),
             (self.is_cut, "cut"),
+            (self.is_short, "cl"),
             (self.on_phone == OnPhone::Beside, "k"),
             (self.on_phone == OnPhone::Below, "k2"),
+            (self.on_phone == OnPhone::BelowIfMarked, "k2 m"),
         ];
         let on = classes.into_iter().filter(|it| it.0).map(|it| it.1);
         on.collect::<Vec<_>>().join(" ")
@@ -133,7 +149,7 @@ impl TableRow {
 
 /// A table.
 #[derive(Clone, Debug)]
-pub(in crate::http::ui) struct Table {
+pub(in crate::http::ui) struct PageTable {
     caption: Markup,
     is_caption_hidden: bool,
     columns: Vec<Column>,
@@ -142,7 +158,7 @@ pub(in crate::http::ui) struct Table {
     is_wide: bool,
 }
 
-impl Table {
+impl PageTable {
     /// A table without rows.
     pub(in crate::http::ui) fn new(
         caption: impl Render,
@@ -203,7 +219,7 @@ impl Table {
     }
 }
 
-impl Render for Table {
+impl Render for PageTable {
     fn render(&self) -> Markup {
         let has_boxes = self.rows.iter().any(|it| it.before.is_some());
         let table = html! {
@@ -242,7 +258,7 @@ mod tests {
         let columns =
             [Column::new("kind"), Column::number("pending").beside(), Column::new("oldest due")];
         let cells = ["SEND", "4", "0.3 s"].map(|it| html! { (it) });
-        let table = Table::new("Kinds", columns).rows([TableRow::new(cells).keyed(7)]);
+        let table = PageTable::new("Kinds", columns).rows([TableRow::new(cells).keyed(7)]);
         let html = table.render().into_string();
         for part in [
             "<caption>Kinds</caption>",
