@@ -70,7 +70,7 @@ pub(super) struct PageContent {
     place: PagePlace,
     title: String,
     body: Markup,
-    /// What the page is told about as it changes, with blanks between: `totals pools`.
+    /// The topics of the stream that the page follows, with blanks between: `totals pools`.
     topics: String,
     /// How often the script fetches the page again, in seconds; `None` for its own measure.
     refresh_seconds: Option<u32>,

@@ -1,5 +1,5 @@
-//! What all pages have in common on their way out: problems become pages, nothing on a page may
-//! run or load from elsewhere, and the page is sent compressed.
+//! Finishes the answers of all pages: a problem becomes a page, nothing on a page may run or load
+//! from elsewhere, and the page is sent compressed.
 
 use super::{
     frame::{self, PageContent, PagePlace},
@@ -27,7 +27,7 @@ use flate2::{Compression, write::GzEncoder};
 use maud::html;
 use std::io::Write as _;
 
-/// What a page may do: load our own files, send our own forms, and nothing else.
+/// The policy of every page: it loads our own files and sends our own forms, and nothing else.
 pub(super) const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types postroom";
@@ -72,7 +72,7 @@ fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     let body = html! {
         div.problem {
             h1 { (problem.title()) }
-            p.say { (problem.detail()) }
+            p.say { (sentence(problem.detail())) }
             p.row.mt {
                 (link_button(&again, "Try again"))
                 @if visit.is_some() { (link_button(&at("/"), "Overview")) }
@@ -87,6 +87,14 @@ fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);
     response
+}
+
+/// A detail as a sentence: it begins with a capital letter and ends.
+fn sentence(detail: &str) -> String {
+    let mut chars = detail.chars();
+    let first = chars.next().map(|it| it.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.ends_with(['.', '!', '?', ':']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
 }
 
 /// The same response with what every page has, and compressed if the browser takes it.

@@ -71,7 +71,7 @@ async fn a_problem_is_a_page_for_a_person_and_json_for_a_program() {
     let unknown = page(&daemon, "/?clients=acme").await;
     assert_eq!(unknown.status, 400);
     unknown
-        .has("unknown query parameter `clients`")
+        .has("Unknown query parameter `clients`")
         .has("known here: range, client, done")
         .has("400 · request ");
     let hostile = page(&daemon, "/?%3Cscript%3Ealert(1)%3C%2Fscript%3E=1").await;
@@ -182,7 +182,7 @@ async fn a_search_leads_to_the_page_of_what_was_asked_for() {
     }
     let nothing = page(&daemon, "/search?q=1234567").await;
     assert_eq!(nothing.status, 404);
-    nothing.has("no job, lead, delivery, draft or message has the id 1234567");
+    nothing.has("No job, lead, delivery, draft or message has the id 1234567");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

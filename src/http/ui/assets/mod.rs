@@ -46,8 +46,8 @@ impl Asset {
     }
 }
 
-/// A style sheet without comments and without the blanks that mean nothing. It holds no strings with
-/// blanks or braces in them.
+/// A style sheet without comments and without the blanks that mean nothing. No string in it may
+/// hold braces, or blanks beside signs.
 fn shortened(style: &str) -> String {
     let mut text = String::with_capacity(style.len());
     let mut rest = style;

@@ -114,11 +114,11 @@
 
   addEventListener('submit', (event) => {
     const form = event.target;
-    const url = new URL(event.submitter?.formAction || form.action);
+    const url = new URL(event.submitter?.getAttribute('formaction') || form.getAttribute('action') || '', location.href);
     if (event.defaultPrevented || !isOurs(url)) return;
     event.preventDefault();
     const data = new URLSearchParams(new FormData(form, event.submitter));
-    if ((event.submitter?.getAttribute('formmethod') || form.method) === 'post') {
+    if ((event.submitter?.getAttribute('formmethod') || form.getAttribute('method')) === 'post') {
       go(url.href, { options: { method: 'POST', body: data } });
       return;
     }

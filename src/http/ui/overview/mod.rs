@@ -136,7 +136,7 @@ struct Tile<'a> {
 impl Tile<'_> {
     fn render(&self, key: usize) -> Markup {
         html! {
-            a.tile.(self.tone.map_or("", Tone::class)) href=(self.href) data-key=(key) {
+            a.tile.(self.tone.map_or("", Tone::class)) href=(self.href) data-key=(key) data-key-name=(self.name) {
                 span { (self.name) }
                 b { @if let Some(tone) = self.tone.filter(|it| *it != Tone::Wait) { (tone.sign()) } (self.value) }
                 span { (self.below) }

@@ -287,11 +287,12 @@ fn line_path(values: &[f64], top: f64) -> String {
         let (x, y) = (count(at) * step, HEIGHT - value / top * HEIGHT);
         // Writing to a `String` does not fail.
         write!(path, "{}{} {}", if is_open { "L" } else { "M" }, short(x), short(y)).ok();
+        let is_alone = !is_open && !values.get(at + 1).is_some_and(|it| it.is_finite());
+        if is_alone {
+            // A point between two gaps would not be seen.
+            path.push_str("h.5");
+        }
         is_open = true;
-    }
-    // A single point would not be seen.
-    if values.iter().filter(|it| it.is_finite()).count() == 1 {
-        path.push_str("h2");
     }
     path
 }
@@ -357,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_not_drawn_over() {
-        assert_eq!(line_path(&[0.0, 1.0, f64::NAN, 2.0], 2.0), "M0 72L80 36M240 0");
+        assert_eq!(line_path(&[0.0, 1.0, f64::NAN, 2.0], 2.0), "M0 72L80 36M240 0h.5");
         let mut below = Vec::new();
         assert_eq!(stacked_path(&[1.0, f64::NAN, 0.0], &mut below, 2.0), "M40 72v-36");
         assert_eq!(stacked_path(&[1.0, 2.0, 0.0], &mut below, 2.0), "M40 36v-36M120 72v-72");
