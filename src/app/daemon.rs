@@ -93,6 +93,22 @@ pub(super) struct Arbiters {
     pub(super) tuning: Arbiter,
 }
 
+/// Logs that requests are answered now.
+fn log_ready(url: &str, role: Role, store: &Store) {
+    let database = store.database();
+    tracing::info!(url, role = role.as_str(), database, node.id = store.node(), "ready");
+}
+
+/// Logs the link by which the owner of a new token signs in to the pages. `base` is the daemon's
+/// address for others.
+fn log_sign_in(state: &State, base: &str) {
+    if let Some(code) = state.admin_code() {
+        tracing::info!(
+            "sign in to the pages by this link, once and within 10 minutes: {base}/login#{code}"
+        );
+    }
+}
+
 impl Arbiters {
     fn start() -> Self {
         let slots = (0..core_count()).map(|_| Arbiter::new()).collect();
@@ -187,18 +203,9 @@ impl Daemon {
         let state = State::new(setup);
         waiting_room.leave_socket().await;
         let server = http::serve(listener, tls, state.clone(), room)?;
-        tracing::info!(
-            url,
-            role = role.as_str(),
-            database = store.database(),
-            node.id = store.node(),
-            "ready"
-        );
-        if has_new_token && let Some(code) = state.admin_code() {
-            let base = config.server.public_url.as_deref().unwrap_or(&url);
-            tracing::info!(
-                "sign in to the pages by this link, once and within 10 minutes: {base}/login#{code}"
-            );
+        log_ready(&url, role, &store);
+        if has_new_token {
+            log_sign_in(&state, config.server.public_url.as_deref().unwrap_or(&url));
         }
         let Arbiters { control, ingest, mut slots, tuning } = arbiters;
         slots.extend([control, ingest, tuning]);

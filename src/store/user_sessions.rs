@@ -224,7 +224,7 @@ impl UserSessions {
                 if tx.run(&REVOKE_SESSION, [id.into()]).await? == 0 {
                     return Ok(tx.roll_back(false));
                 }
-                add(&tx, &db, &[entry.clone()]).await?;
+                add(&tx, &db, std::slice::from_ref(&entry)).await?;
                 tx.commit(true).await
             })
             .await

@@ -362,7 +362,10 @@ mod tests {
             history.push(second, |name| match name {
                 SeriesName::Webhooks(_) => Reading::Count(count),
                 SeriesName::Backlog(_) => Reading::Level(level),
-                _ => Reading::Observed(observed.to_vec()),
+                SeriesName::Wait(_)
+                | SeriesName::Sent(_)
+                | SeriesName::Ended(_)
+                | SeriesName::Failed(_) => Reading::Observed(observed.to_vec()),
             });
         }
         let of = |name| history.numbers(&name, HistorySpan::FiveMinutes);

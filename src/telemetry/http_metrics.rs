@@ -68,9 +68,11 @@ pub const CONNECTION_REFUSALS: [&str; 2] = ["address", "all"];
 /// reading an answer.
 pub const CONNECTION_ENDS: [&str; 3] = ["head", "idle", "answer"];
 
-/// Why the admin API or a page refuses a request: no token and no session, a wrong token or code,
-/// too many wrong ones, one that was sent in clear text, a page of another site that may have made
-/// a browser send it, or a role that may not do this.
+/// Why the admin API or a page refuses a request.
+///
+/// In their order: no token and no session, a wrong token or code, too many wrong ones, one that
+/// was sent in clear text, a page of another site that may have made a browser send it, a role
+/// that may not do this.
 pub const ADMIN_REFUSALS: [&str; 6] =
     ["no_token", "wrong_token", "throttled", "plain", "cross_site", "role"];
 

@@ -43,6 +43,7 @@ fn account(client: &str, ms: i64) -> DisconnectedAccount {
 type Expected = Option<(AlertRule, i64, bool, &'static str)>;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: one row for each bound")]
 fn each_rule_at_its_bounds() {
     let rows: Vec<(AlertFacts, Expected)> = vec![
         (well(), None),

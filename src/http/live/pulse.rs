@@ -114,7 +114,7 @@ impl Pulse {
         let topics = self.state.hub.topics();
         let happened = self.happened();
         self.count_if_due(&topics, happened);
-        if self.beats % BOARD_BEATS == 0 {
+        if self.beats.is_multiple_of(BOARD_BEATS) {
             // The watch of the alerts has to see conditions that nobody asks about.
             let verdict = self.state.verdict();
             let news = topics.keys().filter_map(|topic| {

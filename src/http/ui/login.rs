@@ -5,7 +5,7 @@
 
 use super::{
     PageResult,
-    frame::{self, Page, Place},
+    frame::{self, PageContent, PagePlace},
     look::is_own_path,
     parts::{at, command},
     session::{self, NotIn},
@@ -175,7 +175,7 @@ fn form(next: &str, status: StatusCode, error: Option<&str>) -> HttpResponse {
             (command("postroom login-link"))
         }
     };
-    let page = Page::new(Place::None, "Sign in", body).status(status);
+    let page = PageContent::new(PagePlace::None, "Sign in", body).status(status);
     let mut response = HttpResponse::build(status).body(frame::document(None, &page).into_string());
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);

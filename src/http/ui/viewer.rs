@@ -1,7 +1,7 @@
 //! Who looks at a page or asks the API, and what they may do.
 
 use super::{
-    frame::{self, Page, Place},
+    frame::{self, PageContent, PagePlace},
     parts::{at, link_button, with_query},
     session::cookie,
     ticket::Ticket,
@@ -103,7 +103,7 @@ fn again(request: &HttpRequest) -> HttpResponse {
             p.row.mt { (link_button(&here, "Go on")) }
         }
     };
-    let document = frame::document(None, &Page::new(Place::None, "One moment", body));
+    let document = frame::document(None, &PageContent::new(PagePlace::None, "One moment", body));
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((REFRESH, "0"))

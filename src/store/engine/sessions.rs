@@ -66,15 +66,12 @@ impl Sessions {
     /// How many of its connections are in use, and how many are open and wait to be used.
     pub(in crate::store) fn in_use(&self) -> (usize, usize) {
         let db = self.db.load();
-        let (open, idle) = match db.get_database_backend() {
-            DatabaseBackend::Sqlite => {
-                let pool = db.get_sqlite_connection_pool();
-                (pool.size(), pool.num_idle())
-            }
-            _ => {
-                let pool = db.get_postgres_connection_pool();
-                (pool.size(), pool.num_idle())
-            }
+        let (open, idle) = if db.get_database_backend() == DatabaseBackend::Sqlite {
+            let pool = db.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle())
+        } else {
+            let pool = db.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle())
         };
         (usize::try_from(open).unwrap_or_default().saturating_sub(idle), idle)
     }

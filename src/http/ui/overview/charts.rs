@@ -268,7 +268,7 @@ fn sent(named: &[NamedLine], axis: Axis) -> Markup {
                 }
                 li.ends { span { span { (time(axis.from)) } span { (time(axis.to)) } } }
             }
-            @if named.iter().all(|it| it.1.iter().all(|it| !(*it > 0.0))) { p.sm.mut { "None in this time." } }
+            @if !named.iter().any(|it| it.1.iter().any(|it| *it > 0.0)) { p.sm.mut { "None in this time." } }
         }
     }
 }

@@ -65,7 +65,7 @@ mod tests {
             link_outside(text, text),
             id(text),
             id_link("/jobs", text),
-            numbers(&[chart.clone()], at),
+            numbers(std::slice::from_ref(&chart), at),
             chart.render(),
             chips(text, &[chip]),
             segments(text, &[segment]),
