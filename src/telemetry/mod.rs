@@ -6,6 +6,7 @@ pub mod database_metrics;
 mod escaped;
 pub mod faults;
 pub mod history;
+pub mod history_source;
 pub mod http_metrics;
 pub mod logging;
 pub mod metrics;

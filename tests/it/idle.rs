@@ -65,7 +65,22 @@ async fn rests_below(daemon: &Daemon, has_heartbeats: bool, most: f64) {
     for line in asked {
         *by_name.entry(name(line)).or_default() += 1;
     }
-    let rate = asked.len() as f64 / seconds;
+    // Once a minute the counts of the overview are read, over a connection that is opened for it
+    // (docs/decisions/0038-live-updates.md).
+    let counts = |line: &&String| {
+        let name = name(line);
+        let starts = [
+            "PRAGMA journal_mode",
+            "select (select count(*) from",
+            "select client_id, channel, state,",
+            "select id, role, (",
+            "select kind, client_id, count(*)",
+        ];
+        starts.iter().any(|it| name.starts_with(it))
+    };
+    let read = if most < 2.0 { asked.iter().filter(counts).count() } else { 0 };
+    assert!(read <= 6, "counted more than once: {by_name:#?}");
+    let rate = (asked.len() - read) as f64 / seconds;
     let beats = beats - beats_before;
     eprintln!("{rate:.2} a second besides {beats} heartbeats in {seconds:.0} s: {by_name:#?}");
     assert!(rate < most, "{rate} a second: {by_name:#?}");

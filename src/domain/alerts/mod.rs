@@ -13,7 +13,7 @@ pub use self::{
     verdict::{LINES_MAX, OverallState, OverallVerdict},
 };
 
-use self::rules::Judged;
+use self::rules::JudgedRule;
 use super::Timestamp;
 use std::collections::BTreeMap;
 
@@ -206,12 +206,12 @@ impl AlertWatch {
         let mut alerts = Vec::new();
         for rule in AlertRule::ALL {
             let breach = match rule.judge(facts) {
-                Judged::Unknown => continue,
-                Judged::Well => {
+                JudgedRule::Unknown => continue,
+                JudgedRule::Well => {
                     self.began.remove(&rule);
                     continue;
                 }
-                Judged::Wrong(breach) => breach,
+                JudgedRule::Wrong(breach) => breach,
             };
             let began = *self.began.entry(rule).or_insert(facts.now);
             let held_since = breach.held_since.unwrap_or(began).min(began);

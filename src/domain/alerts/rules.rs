@@ -118,7 +118,7 @@ pub struct SilentNode {
 }
 
 /// What a rule says of facts.
-pub(super) enum Judged {
+pub(super) enum JudgedRule {
     /// The facts are not known.
     Unknown,
     /// Nothing is wrong.
@@ -154,14 +154,14 @@ impl Breach {
         Self { held_since: Some(since), ..self }
     }
 
-    fn when(self, is_so: bool) -> Judged {
-        if is_so { Judged::Wrong(self) } else { Judged::Well }
+    fn when(self, is_so: bool) -> JudgedRule {
+        if is_so { JudgedRule::Wrong(self) } else { JudgedRule::Well }
     }
 }
 
 impl AlertRule {
     /// What this rule says of `facts`.
-    pub(super) fn judge(self, facts: &AlertFacts) -> Judged {
+    pub(super) fn judge(self, facts: &AlertFacts) -> JudgedRule {
         match self {
             Self::Down => down(facts),
             Self::RefusingWebhooks => refusing(facts.refused),
@@ -183,13 +183,13 @@ impl AlertRule {
             | Self::AccountDisconnected
             | Self::DraftsWait
             | Self::NodeSilent => match &facts.counted {
-                None => Judged::Unknown,
+                None => JudgedRule::Unknown,
                 Some(counted) => self.judge_counted(facts, counted),
             },
         }
     }
 
-    fn judge_counted(self, facts: &AlertFacts, counted: &Counted) -> Judged {
+    fn judge_counted(self, facts: &AlertFacts, counted: &Counted) -> JudgedRule {
         match self {
             Self::JobsLate => late(facts, counted),
             Self::LedgerBroken => ledger(counted.imbalance),
@@ -205,7 +205,7 @@ impl AlertRule {
             | Self::ConfigRefused
             | Self::ConfigNeedsRestart
             | Self::SendingOff
-            | Self::PoolPaused => Judged::Unknown,
+            | Self::PoolPaused => JudgedRule::Unknown,
         }
     }
 }
@@ -226,13 +226,13 @@ fn first_of(first: &str, all: usize, one: &str, many: &str) -> String {
     }
 }
 
-fn down(facts: &AlertFacts) -> Judged {
-    let Some(first) = facts.not_ready.first() else { return Judged::Well };
+fn down(facts: &AlertFacts) -> JudgedRule {
+    let Some(first) = facts.not_ready.first() else { return JudgedRule::Well };
     let sentence = format!("This node is not ready: {}.", facts.not_ready.join("; "));
     Breach::new(first.clone(), sentence, "/system").when(true)
 }
 
-fn refusing(refused: u64) -> Judged {
+fn refusing(refused: u64) -> JudgedRule {
     let webhooks = count(refused, "webhook was", "webhooks were");
     let sentence = format!(
         "{webhooks} answered 429 within 5 minutes: providers post them again, and give up after a while."
@@ -240,11 +240,11 @@ fn refusing(refused: u64) -> Judged {
     Breach::new("webhooks are refused", sentence, "/received").when(refused > 0)
 }
 
-fn late(facts: &AlertFacts, counted: &Counted) -> Judged {
+fn late(facts: &AlertFacts, counted: &Counted) -> JudgedRule {
     let is_late = |kind: &&LateKind| facts.now.millis_since(kind.due_since) > LATE_MS;
     let mut late: Vec<&LateKind> = counted.due.iter().filter(is_late).collect();
     late.sort_by_key(|kind| (kind.due_since, &kind.kind));
-    let Some(first) = late.first() else { return Judged::Well };
+    let Some(first) = late.first() else { return JudgedRule::Well };
     let kinds = first_of(&first.kind, late.len(), "other kind", "other kinds");
     let waiting = count(first.pending, "job waits", "jobs wait");
     let why = facts.paused.iter().find(|pool| pool.kind == first.kind).map(|pool| match &pool.by {
@@ -262,15 +262,15 @@ fn late(facts: &AlertFacts, counted: &Counted) -> Judged {
         .when(true)
 }
 
-fn canary(facts: &AlertFacts) -> Judged {
-    let Some(at) = facts.canary_at else { return Judged::Well };
+fn canary(facts: &AlertFacts) -> JudgedRule {
+    let Some(at) = facts.canary_at else { return JudgedRule::Well };
     let sentence = "No canary job came back for more than 3 minutes: something on the way of every job is shut.";
     Breach::new("the canary does not come back", sentence, "/system")
         .since(at)
         .when(facts.now.millis_since(at) > CANARY_STALE_MS)
 }
 
-fn ledger(imbalance: i64) -> Judged {
+fn ledger(imbalance: i64) -> JudgedRule {
     let jobs = count(imbalance.unsigned_abs(), "accepted job", "accepted jobs");
     let sentence = if imbalance > 0 {
         format!("{jobs} neither ended nor are there. Stop pruning, and keep the log.")
@@ -282,13 +282,13 @@ fn ledger(imbalance: i64) -> Judged {
     Breach::new("the ledger does not balance", sentence, "/system").when(imbalance != 0)
 }
 
-fn failing(facts: &AlertFacts) -> Judged {
+fn failing(facts: &AlertFacts) -> JudgedRule {
     let fails = |kind: &&FailingKind| {
         kind.failed > FAILED_MAX && kind.failed * ENDED_PER_FAILED > kind.ended
     };
     let mut failing: Vec<&FailingKind> = facts.failing.iter().filter(fails).collect();
     failing.sort_by_key(|kind| (std::cmp::Reverse(kind.failed), &kind.kind));
-    let Some(first) = failing.first() else { return Judged::Well };
+    let Some(first) = failing.first() else { return JudgedRule::Well };
     let kinds = first_of(&first.kind, failing.len(), "other kind", "other kinds");
     let sentence = format!(
         "{} of {} attempts of {} failed within 15 minutes.",
@@ -298,7 +298,7 @@ fn failing(facts: &AlertFacts) -> Judged {
         .when(true)
 }
 
-fn uncertain(uncertain: i64) -> Judged {
+fn uncertain(uncertain: i64) -> JudgedRule {
     let clause = count(uncertain, "send has no known end", "sends have no known end");
     let sentence = format!(
         "{} gone out, or not. Look at the provider, then say which it was.",
@@ -307,8 +307,8 @@ fn uncertain(uncertain: i64) -> Judged {
     Breach::new(clause, sentence, "/deliveries?status=uncertain").when(uncertain > 0)
 }
 
-fn disconnected(accounts: &[DisconnectedAccount]) -> Judged {
-    let Some(first) = accounts.iter().min_by_key(|it| it.since) else { return Judged::Well };
+fn disconnected(accounts: &[DisconnectedAccount]) -> JudgedRule {
+    let Some(first) = accounts.iter().min_by_key(|it| it.since) else { return JudgedRule::Well };
     let clause = count(accounts.len(), "account is disconnected", "accounts are disconnected");
     let others = match accounts.len() {
         1 => String::new(),
@@ -321,8 +321,8 @@ fn disconnected(accounts: &[DisconnectedAccount]) -> Judged {
     Breach::new(clause, sentence, "/clients").since(first.since).when(true)
 }
 
-fn drafts(facts: &AlertFacts, counted: &Counted) -> Judged {
-    let Some(oldest) = counted.oldest_draft_at else { return Judged::Well };
+fn drafts(facts: &AlertFacts, counted: &Counted) -> JudgedRule {
+    let Some(oldest) = counted.oldest_draft_at else { return JudgedRule::Well };
     let hour = facts.now.as_millis().div_euclid(HOUR_MS).rem_euclid(24);
     let drafts = count(counted.drafts, "draft waits", "drafts wait");
     let sentence = format!("{drafts} for a person, the oldest for more than 4 hours.");
@@ -333,7 +333,7 @@ fn drafts(facts: &AlertFacts, counted: &Counted) -> Judged {
     breach.when(facts.now.millis_since(oldest) > DRAFT_WAITS_MS)
 }
 
-fn not_understood(count_of: u64) -> Judged {
+fn not_understood(count_of: u64) -> JudgedRule {
     let sentence = format!(
         "{} within 15 minutes: a provider may have changed what it posts.",
         count(count_of, "webhook was not understood", "webhooks were not understood")
@@ -342,8 +342,8 @@ fn not_understood(count_of: u64) -> Judged {
         .when(count_of > 0)
 }
 
-fn config_refused(at: Option<Timestamp>) -> Judged {
-    let Some(at) = at else { return Judged::Well };
+fn config_refused(at: Option<Timestamp>) -> JudgedRule {
+    let Some(at) = at else { return JudgedRule::Well };
     let sentence = "The files of the configuration are wrong. Those of before still run.";
     Breach::new("the configuration is refused", sentence, "/config")
         .since(at)
@@ -351,14 +351,14 @@ fn config_refused(at: Option<Timestamp>) -> Judged {
         .when(true)
 }
 
-fn needs_restart(keys: usize) -> Judged {
+fn needs_restart(keys: usize) -> JudgedRule {
     let clause = count(keys, "changed key waits for a restart", "changed keys wait for a restart");
     let sentence = format!("{clause}: until then the old values run.");
     Breach::new(clause, sentence, "/config?show=pending").when(keys > 0)
 }
 
-fn paused(pools: &[PausedPool]) -> Judged {
-    let Some(first) = pools.first() else { return Judged::Well };
+fn paused(pools: &[PausedPool]) -> JudgedRule {
+    let Some(first) = pools.first() else { return JudgedRule::Well };
     let by = match &first.by {
         Some(who) => format!("{who} has paused"),
         None => "The configuration has paused".to_owned(),
@@ -373,10 +373,10 @@ fn paused(pools: &[PausedPool]) -> Judged {
     Breach { since: pools.iter().filter_map(|it| it.since).min(), ..breach }.when(true)
 }
 
-fn silent(now: Timestamp, others: &[SilentNode]) -> Judged {
+fn silent(now: Timestamp, others: &[SilentNode]) -> JudgedRule {
     let is_silent = |node: &&SilentNode| SILENT_MS.contains(&node.silent_ms);
     let silent: Vec<&SilentNode> = others.iter().filter(is_silent).collect();
-    let Some(first) = silent.iter().max_by_key(|it| it.silent_ms) else { return Judged::Well };
+    let Some(first) = silent.iter().max_by_key(|it| it.silent_ms) else { return JudgedRule::Well };
     let nodes = first_of(&format!("node {}", first.id), silent.len(), "other", "others");
     let sentence = format!("Nothing was heard of {nodes}: it may have ended without saying so.");
     Breach::new(format!("{nodes} is silent"), sentence, "/system")

@@ -40,12 +40,12 @@ fn account(client: &str, ms: i64) -> DisconnectedAccount {
 
 /// What is expected of facts: the rule, since how long, whether it fires at the first look, and the
 /// sentence; `None` if nothing is wrong.
-type Expected = Option<(AlertRule, i64, bool, &'static str)>;
+type ExpectedAlert = Option<(AlertRule, i64, bool, &'static str)>;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table: one row for each bound")]
 fn each_rule_at_its_bounds() {
-    let rows: Vec<(AlertFacts, Expected)> = vec![
+    let rows: Vec<(AlertFacts, ExpectedAlert)> = vec![
         (well(), None),
         (AlertFacts { now: NOON, ..AlertFacts::default() }, None),
         (

@@ -16,8 +16,9 @@ use crate::{
     http::State,
     store::{StoreError, wall_clock},
     telemetry::{
-        history::{HistorySpan, Reading, SeriesName},
-        metrics::{HistorySource, WEBHOOK_OUTCOMES},
+        history::{HistorySpan, SeriesName, SeriesReading},
+        history_source::HistorySource,
+        metrics::WEBHOOK_OUTCOMES,
         pool_post::PoolView,
     },
 };
@@ -35,12 +36,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const EVERY: Duration = Duration::from_millis(500);
 /// How often the topics of the board and of the counts are published, in beats.
 const BOARD_BEATS: u64 = 2;
-/// How old the counts may become while something happens, and while nothing does: with someone who
-/// follows them, and without.
-const COUNTS_FOLLOWED: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
-const COUNTS_ALONE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
-/// The same of jobs and leads.
-const OBJECTS_FOLLOWED: [Duration; 2] = [Duration::ZERO, Duration::from_secs(2)];
+/// How old the counts may become while something happens here, and while nothing does, if nobody
+/// follows them.
+const COUNTS_UNSEEN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+/// The same if somebody does.
+const COUNTS_SEEN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// The same if there are other nodes, of which this one hears nothing.
+const COUNTS_OF_MANY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
+/// How old jobs, or leads, may become while nothing happens here. If both are followed, each is
+/// read half as often.
+const OBJECTS_IDLE: Duration = Duration::from_secs(2);
 /// Reading jobs and leads takes at most one of this many parts of the time.
 const SHARE: u32 = 20;
 /// The most jobs, and the most leads, that are read at once. If more are followed, they are read
@@ -135,9 +140,9 @@ impl Pulse {
             (Some(source), _) => source.read(),
             (None, SeriesName::Backlog(kind)) => {
                 let pending = backlog.as_ref().map(|it| it.get(kind).copied().unwrap_or_default());
-                Reading::Level(pending.map_or(f64::NAN, |it: OfKind| level(it.pending)))
+                SeriesReading::Level(pending.map_or(f64::NAN, |it: OfKind| level(it.pending)))
             }
-            (None, _) => Reading::Level(f64::NAN),
+            (None, _) => SeriesReading::Level(f64::NAN),
         };
         self.state.history.push(self.started.elapsed().as_secs(), read);
     }
@@ -145,8 +150,8 @@ impl Pulse {
     /// A number that changes when something happens on this node.
     fn happened(&self) -> u64 {
         let counts = self.sources.values().map(|source| match source.read() {
-            Reading::Count(count) => count,
-            Reading::Level(_) | Reading::Observed(_) => 0,
+            SeriesReading::Count(count) => count,
+            SeriesReading::Level(_) | SeriesReading::Observed(_) => 0,
         });
         let pools = self.state.board.pools();
         let of_pool = |pool: &PoolView| pool.finished.saturating_mul(7) + pool.busy as u64;
@@ -158,7 +163,12 @@ impl Pulse {
     fn count_if_due(&mut self, topics: &BTreeMap<Topic, usize>, happened: u64) {
         let is_followed =
             [Topic::Totals, Topic::Drafts, Topic::Pools].iter().any(|it| topics.contains_key(it));
-        let limits = if is_followed { COUNTS_FOLLOWED } else { COUNTS_ALONE };
+        let totals = self.state.api.last_totals();
+        let limits = match totals.is_some_and(|totals| totals.nodes.len() > 1) {
+            _ if !is_followed => COUNTS_UNSEEN,
+            true => COUNTS_OF_MANY,
+            false => COUNTS_SEEN,
+        };
         let is_first = is_followed && self.counts_at.1 == self.started;
         if !is_first && !is_due(self.counts_at, happened, limits) {
             return;
@@ -214,7 +224,10 @@ impl Pulse {
     fn read_objects_if_due(&mut self, topics: BTreeMap<Topic, usize>, happened: u64) {
         let objects: Vec<(Topic, usize)> =
             topics.into_iter().filter(|(topic, _)| topic.id().is_some()).collect();
-        if objects.is_empty() || !is_due(self.objects_at, happened, OBJECTS_FOLLOWED) {
+        let are_jobs = objects.iter().filter(|(topic, _)| matches!(topic, Topic::Job(_))).count();
+        let are_both = are_jobs > 0 && are_jobs < objects.len();
+        let idle = if are_both { OBJECTS_IDLE * 2 } else { OBJECTS_IDLE };
+        if objects.is_empty() || !is_due(self.objects_at, happened, [Duration::ZERO, idle]) {
             return;
         }
         let took = Duration::from_millis(self.objects.took_ms.load(Ordering::Relaxed));

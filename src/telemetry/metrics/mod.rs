@@ -10,10 +10,6 @@
 //! Hot code should take a handle once ([`Metrics::webhook`], [`Metrics::kind`]) and keep it: its
 //! labels are resolved, so that counting is an atomic addition.
 
-mod history_source;
-
-pub use self::history_source::HistorySource;
-
 use super::{
     config_metrics::ConfigMetrics, database_metrics::DatabaseMetrics, http_metrics::HttpFamilies,
     model_metrics::ModelMetrics, page_metrics::PageMetrics, rates::Throughput,
@@ -84,20 +80,20 @@ pub struct MetricLabels {
 
 /// All metrics of a daemon. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Families>);
+pub struct Metrics(pub(super) Arc<Families>);
 
 /// The metric families.
 #[derive(Debug)]
-struct Families {
+pub(super) struct Families {
     /// Where the families are registered.
     registry: Registry,
-    webhooks: IntCounterVec,
+    pub(super) webhooks: IntCounterVec,
     webhook_seconds: HistogramVec,
     ingest_batch_size: HistogramVec,
     ingest_queue_depth: IntGaugeVec,
     ingest_queue_bytes: IntGauge,
-    jobs: IntCounterVec,
-    job_wait_seconds: HistogramVec,
+    pub(super) jobs: IntCounterVec,
+    pub(super) job_wait_seconds: HistogramVec,
     job_run_seconds: HistogramVec,
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
@@ -110,7 +106,7 @@ struct Families {
     quarantined: IntCounterVec,
     quarantine_refused: IntCounterVec,
     analyst_seconds: HistogramVec,
-    deliveries: IntCounterVec,
+    pub(super) deliveries: IntCounterVec,
     drafts: IntCounterVec,
     canary_seconds: Gauge,
     canary_at: Gauge,
@@ -398,7 +394,7 @@ pub const JOB_OUTCOMES: [&str; 11] = [
 ];
 
 /// Those of a failed attempt, except for `shutdown`: that is no fault of its kind.
-const FAILED: [&str; 5] = ["error", "panic", "timeout", "stuck", "rescued"];
+pub(super) const FAILED: [&str; 5] = ["error", "panic", "timeout", "stuck", "rescued"];
 
 /// The metrics of one channel's webhooks, with their labels resolved.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Where the history reads a series: the counters and histograms of the metrics.
 
-use super::{FAILED, Metrics};
-use crate::{
-    domain::{ChannelName, sending::DeliveryStatus},
-    telemetry::history::{Reading, SeriesName},
+use super::{
+    history::{SeriesName, SeriesReading},
+    metrics::{FAILED, Metrics},
 };
+use crate::domain::{ChannelName, sending::DeliveryStatus};
 use prometheus::{Histogram, IntCounter, core::Metric as _};
 
 /// The outcomes of an attempt that succeeded or failed.
@@ -21,11 +21,11 @@ pub enum HistorySource {
 
 impl HistorySource {
     /// The series as it is now.
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> SeriesReading {
         match self {
-            Self::Counters(counters) => {
-                Reading::Count(counters.iter().map(IntCounter::get).fold(0, u64::saturating_add))
-            }
+            Self::Counters(counters) => SeriesReading::Count(
+                counters.iter().map(IntCounter::get).fold(0, u64::saturating_add),
+            ),
             Self::Histogram(histogram) => {
                 let metric = histogram.metric();
                 let histogram = metric.get_histogram();
@@ -33,7 +33,7 @@ impl HistorySource {
                     histogram.get_bucket().iter().filter(|it| it.upper_bound().is_finite());
                 let mut counts: Vec<u64> = finite.map(|it| it.cumulative_count()).collect();
                 counts.push(histogram.get_sample_count());
-                Reading::Observed(counts)
+                SeriesReading::Observed(counts)
             }
         }
     }
