@@ -4,6 +4,7 @@ use super::{ApiResult, query::Query};
 use crate::{
     http::{
         State, admin,
+        connections::OpenConnection,
         live::{OF_OWNER_MAX, STREAMS_MAX, StreamRefusal, Topic, UpdateStream},
         problem::{Cause, Problem},
         ui::Viewer,
@@ -12,6 +13,7 @@ use crate::{
 };
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream};
+use std::{future, sync::Arc};
 
 /// The seconds after which to ask again if as many streams are open as may.
 const RETRY_SECONDS: u64 = 5;
@@ -65,12 +67,24 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
     let updates = state.hub.open(owner, topics).map_err(refusal)?;
     let counted = CountedStream::new(state.metrics.pages().clone(), updates);
     let body = stream::unfold(counted, next).take_until(revoked);
+    let body = body.take_until(hung_up(&request));
     // The connection ends with the stream, so that a server that stops need not wait for it.
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header(("x-accel-buffering", "no"))
         .force_close()
         .streaming(Box::pin(body)))
+}
+
+/// Ends when the peer is gone. A server would notice that only when it writes.
+fn hung_up(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
+    let connection = request.conn_data::<Arc<OpenConnection>>().cloned();
+    async move {
+        match connection {
+            Some(connection) => connection.hung_up().await,
+            None => future::pending().await,
+        }
+    }
 }
 
 async fn next(mut stream: CountedStream) -> Option<(Result<web::Bytes, Error>, CountedStream)> {

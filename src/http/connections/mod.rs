@@ -39,7 +39,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// If nothing has moved for this long, no request is on its way any more.
 const QUIET: Duration = Duration::from_millis(50);
@@ -90,6 +90,9 @@ pub(super) struct OpenConnection {
     ending: OnceLock<Ending>,
     /// Wakes its task then.
     waker: AtomicWaker,
+    /// True once the peer sends nothing more, and tells those who wait for that.
+    has_hung_up: AtomicBool,
+    hang_up: Notify,
 }
 
 /// Registers a connection for as long as it is open.
@@ -263,6 +266,18 @@ impl OpenConnection {
             has_asked: AtomicBool::new(false),
             ending: OnceLock::new(),
             waker: AtomicWaker::new(),
+            has_hung_up: AtomicBool::new(false),
+            hang_up: Notify::const_new(),
+        }
+    }
+
+    /// Waits until the peer sends nothing more: nobody is there to read a stream. An answer that
+    /// ends by itself need not ask.
+    pub(super) async fn hung_up(&self) {
+        // It is told even if the peer hangs up before it is polled.
+        let told = self.hang_up.notified();
+        if !self.has_hung_up.load(Ordering::SeqCst) {
+            told.await;
         }
     }
 
@@ -291,6 +306,11 @@ impl ConnectionGuard {
 
     fn received(&self) {
         self.connection.clock().received(self.connections.now_ms());
+    }
+
+    fn hung_up(&self) {
+        self.connection.has_hung_up.store(true, Ordering::SeqCst);
+        self.connection.hang_up.notify_waiters();
     }
 
     fn blocked(&self) {

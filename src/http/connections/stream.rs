@@ -79,6 +79,8 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut this.tcp).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             this.guard.received();
+        } else if matches!(read, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {
+            this.guard.hung_up();
         }
         read
     }
