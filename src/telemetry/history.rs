@@ -32,7 +32,7 @@ pub enum SeriesName {
 
 /// A value of a series at one time.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reading {
+pub enum SeriesReading {
     /// A counter that only grows: the series has its rate.
     Count(u64),
     /// A number that goes up and down: the series has it as it is. NaN: not known.
@@ -101,10 +101,10 @@ impl History {
 
     /// Notes all series as they are at a second, which counts from the start. A second that is not
     /// later than the last one is passed over; the numbers of seconds that were left out are NaN.
-    pub fn push(&self, second: u64, mut read: impl FnMut(&SeriesName) -> Reading) {
+    pub fn push(&self, second: u64, mut read: impl FnMut(&SeriesName) -> SeriesReading) {
         let names = self.names();
         // Reading happens without the lock.
-        let readings: Vec<Reading> = names.iter().map(&mut read).collect();
+        let readings: Vec<SeriesReading> = names.iter().map(&mut read).collect();
         self.rings().push(second, &readings);
     }
 
@@ -143,7 +143,7 @@ struct Rings {
     /// By [`HistorySpan::place`].
     rings: [Ring; 3],
     /// The newest readings.
-    newest: Vec<Reading>,
+    newest: Vec<SeriesReading>,
     newest_second: Option<u64>,
 }
 
@@ -156,7 +156,7 @@ struct Ring {
     /// How many numbers each series has had.
     count: usize,
     /// The step and the readings at which the last number ended.
-    last: Option<(u64, u64, Vec<Reading>)>,
+    last: Option<(u64, u64, Vec<SeriesReading>)>,
 }
 
 impl Rings {
@@ -177,7 +177,7 @@ impl Rings {
         }
     }
 
-    fn push(&mut self, second: u64, readings: &[Reading]) {
+    fn push(&mut self, second: u64, readings: &[SeriesReading]) {
         if self.newest_second.is_some_and(|newest| second <= newest) {
             return;
         }
@@ -205,7 +205,9 @@ impl Rings {
         // What was counted since the last step ended.
         let Some((_, _, last)) = &ring.last else { return 0 };
         let open = match (self.newest.get(*series), last.get(*series)) {
-            (Some(Reading::Count(now)), Some(Reading::Count(then))) => now.saturating_sub(*then),
+            (Some(SeriesReading::Count(now)), Some(SeriesReading::Count(then))) => {
+                now.saturating_sub(*then)
+            }
             _ => 0,
         };
         let steps = usize::try_from(seconds / SPAN.step_seconds()).unwrap_or(usize::MAX);
@@ -223,7 +225,7 @@ impl Rings {
 }
 
 impl Ring {
-    fn push(&mut self, second: u64, readings: &[Reading], bounds: &[f64]) {
+    fn push(&mut self, second: u64, readings: &[SeriesReading], bounds: &[f64]) {
         let step = second / self.span.step_seconds();
         let Some((last_step, last_second, last)) = &self.last else {
             self.last = Some((step, second, readings.to_vec()));
@@ -273,15 +275,17 @@ impl Ring {
 }
 
 /// The number of a step that began with `then` and ended with `now`, `elapsed` seconds later.
-fn number(now: &Reading, then: &Reading, elapsed: u64, bounds: &[f64]) -> f64 {
+fn number(now: &SeriesReading, then: &SeriesReading, elapsed: u64, bounds: &[f64]) -> f64 {
     match (now, then) {
         #[expect(clippy::cast_precision_loss, reason = "a rate is shown with a few digits")]
-        (Reading::Count(now), Reading::Count(then)) => {
+        (SeriesReading::Count(now), SeriesReading::Count(then)) => {
             now.saturating_sub(*then) as f64 / elapsed.max(1) as f64
         }
-        (Reading::Level(now), _) => *now,
-        (Reading::Observed(now), Reading::Observed(then)) => percentile(now, then, bounds),
-        (Reading::Count(_) | Reading::Observed(_), _) => f64::NAN,
+        (SeriesReading::Level(now), _) => *now,
+        (SeriesReading::Observed(now), SeriesReading::Observed(then)) => {
+            percentile(now, then, bounds)
+        }
+        (SeriesReading::Count(_) | SeriesReading::Observed(_), _) => f64::NAN,
     }
 }
 
@@ -360,12 +364,12 @@ mod tests {
             (3, 108, 2.0, [0, 20, 20, 21]),
         ] {
             history.push(second, |name| match name {
-                SeriesName::Webhooks(_) => Reading::Count(count),
-                SeriesName::Backlog(_) => Reading::Level(level),
+                SeriesName::Webhooks(_) => SeriesReading::Count(count),
+                SeriesName::Backlog(_) => SeriesReading::Level(level),
                 SeriesName::Wait(_)
                 | SeriesName::Sent(_)
                 | SeriesName::Ended(_)
-                | SeriesName::Failed(_) => Reading::Observed(observed.to_vec()),
+                | SeriesName::Failed(_) => SeriesReading::Observed(observed.to_vec()),
             });
         }
         let of = |name| history.numbers(&name, HistorySpan::FiveMinutes);
@@ -380,7 +384,7 @@ mod tests {
     fn a_step_that_was_left_out_is_not_known_and_its_events_are_not_lost() {
         let history = history();
         for (second, count) in [(10, 0), (11, 4), (14, 10), (13, 99), (20, 30)] {
-            history.push(second, |_| Reading::Count(count));
+            history.push(second, |_| SeriesReading::Count(count));
         }
         let seconds = history.numbers(&WEBHOOKS, HistorySpan::FiveMinutes);
         let gap = f64::NAN;
@@ -405,7 +409,7 @@ mod tests {
         let mut count = 0;
         for second in 0..=1_205 {
             count += 2;
-            history.push(second, |_| Reading::Count(count));
+            history.push(second, |_| SeriesReading::Count(count));
         }
         // 90 steps and the five seconds since the last of them.
         assert_eq!(history.count_within(&WEBHOOKS, 900), 1_800 + 10);
@@ -431,7 +435,7 @@ mod tests {
             let mut sum = 0;
             for (second, count) in (0..).zip(&counts) {
                 sum += count;
-                history.push(second, |_| Reading::Count(sum));
+                history.push(second, |_| SeriesReading::Count(sum));
             }
             let rates: Vec<f64> = counts.iter().skip(1).map(|it| *it as f64).collect();
             let kept = &rates[rates.len().saturating_sub(300)..];

@@ -18,7 +18,6 @@ pub const PAGE_BYTES_MAX: usize = 60_000;
 #[derive(Debug)]
 pub struct PageAnswer {
     pub status: u16,
-    pub headers: header::HeaderMap,
     pub html: String,
 }
 
@@ -65,7 +64,7 @@ pub async fn checked(response: Response) -> PageAnswer {
     for landmark in ["<main ", "class=\"skip\"", "<title>", "lang=\"en\""] {
         assert!(html.contains(landmark), "{landmark}");
     }
-    PageAnswer { status, headers, html }
+    PageAnswer { status, html }
 }
 
 /// Checks that no byte of a page runs, styles or loads anything but our own files.
