@@ -17,7 +17,7 @@ impl LiveValue {
     /// The value as a text, as it is now; a dash if there is none.
     pub(in crate::http::ui) fn text(&self, now: Option<&str>) -> Markup {
         let is_nothing = matches!(now, None | Some("" | "0" | "0.0"));
-        html! { span.z[is_nothing] data-live=(self.0) { (now.filter(|it| !it.is_empty()).unwrap_or("–")) } }
+        html! { span class=[is_nothing.then_some("z")] data-live=(self.0) { (now.filter(|it| !it.is_empty()).unwrap_or("–")) } }
     }
 
     /// A value on which more than a text depends: the page is fetched again once it is not `now`.

@@ -224,7 +224,7 @@ impl Render for PageTable {
         let has_boxes = self.rows.iter().any(|it| it.before.is_some());
         let table = html! {
             table.t.sels[has_boxes] {
-                caption.vh[self.is_caption_hidden] { (self.caption) }
+                caption class=[self.is_caption_hidden.then_some("vh")] { (self.caption) }
                 thead {
                     tr {
                         @if has_boxes { td {} }
