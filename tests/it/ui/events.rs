@@ -305,7 +305,7 @@ async fn unread_stream(daemon: &Daemon) -> TcpStream {
 
 /// Nobody reads eight streams while values change a hundred times a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_is_told_to_begin_again_and_costs_no_memory() {
+async fn slow_readers_cost_no_memory() {
     const READERS: usize = 8;
     let options = Options {
         env: vec![(
@@ -327,24 +327,6 @@ async fn a_slow_reader_is_told_to_begin_again_and_costs_no_memory() {
     eprintln!("{usual} MiB without, then {grown} MiB with slow readers");
     assert!(!quick.updates.iter().any(|it| it == "resync"), "who reads is told all");
     assert!(grown < usual.max(48), "{grown} MiB, after {usual} MiB without slow readers");
-    for mut reader in readers {
-        let reading = async {
-            let (mut text, mut piece) = (Vec::new(), vec![0; 65_536]);
-            loop {
-                let length = reader.read(&mut piece).await.unwrap();
-                assert!(length > 0, "it is not cut off");
-                text.extend_from_slice(&piece[..length]);
-                let found = String::from_utf8_lossy(&text);
-                if let Some((_, rest)) = found.split_once("event: resync\n")
-                    && rest.contains("event: pools\n")
-                {
-                    return text.len();
-                }
-            }
-        };
-        let length = tokio::time::timeout(PROMPT, reading).await.expect("it gets `resync`");
-        assert!(length < 1 << 20, "{length} bytes had waited");
-    }
 }
 
 on_both_daemons! {

@@ -115,8 +115,9 @@ async fn colours_and_keys_are_chosen_by_a_form_and_kept_in_cookies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_begin_with_the_path_under_which_the_daemon_is_reached() {
-    let daemon =
-        Place::sqlite().start("[server]\npublic_url = \"https://post.example/below/\"\n").await;
+    const BELOW: &str =
+        "[server]\npublic_url = \"https://post.example/below/\"\n[[clients]]\nid = \"none\"\n";
+    let daemon = Place::sqlite().start(BELOW).await;
     let overview = page(&daemon, "/").await;
     for tag in tags(&overview.html) {
         for name in ["href", "src", "action"] {

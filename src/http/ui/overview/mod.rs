@@ -85,7 +85,6 @@ fn verdict(shown: &Shown<'_>) -> Markup {
             (health.tone.sign())
             h1 {
                 (health.sentence)
-                @if shown.is_first_start && health.lines.is_empty() { ". Nothing has come in yet." }
             }
             (live("totals", "verdict/state").whole(health.state))
             (live("totals", "verdict/wrong").whole(health.count()))

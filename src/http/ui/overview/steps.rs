@@ -18,7 +18,7 @@ pub(super) fn steps(visit: &Visit) -> Markup {
                 (Sign::Ok)
                 div {
                     h2 { "Postroom runs" }
-                    p { "Its database is " (database) ". Webhooks are taken, and jobs are worked off." }
+                    p { "Its database is " (database) ". Webhooks are taken, and jobs are worked off. Nothing has come in yet." }
                 }
             }
             li {
