@@ -379,7 +379,7 @@ impl World {
             // Nothing else waits, so the first is committed alone, unless a claim was before it.
             let alone = tokio::time::timeout(Duration::from_secs(1), eventually(PATIENCE, is_busy));
             let is_alone = tokio::select! {
-                _ = &mut first => false,
+                _ = &mut first => panic!("nothing is committed while the writer is held"),
                 seen = alone => seen.is_ok(),
             };
             if !is_alone {
