@@ -5,6 +5,7 @@
 
 mod audit;
 pub(in crate::store) mod by_hand;
+mod client_numbers;
 mod decisions;
 mod deliveries;
 mod erase;
@@ -21,6 +22,7 @@ mod overview;
 mod people;
 mod portions;
 mod quarantine;
+mod received;
 mod sought;
 mod values;
 mod written;
@@ -28,6 +30,7 @@ mod written;
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{JobAction, JobActionError},
+    client_numbers::{COUNTED_MAX, ClientNumbers},
     decisions::{DecisionError, DraftDecision, Rewriting},
     deliveries::{DeliveryFilter, DeliveryRow},
     erase::Erased,
@@ -40,8 +43,9 @@ pub use self::{
     model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{Lifting, OptOutRow},
     overview::{Backlog, Totals, TroubledAccount},
-    people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadRow},
+    people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadName, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
+    received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow},
     written::{
         DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt, ListedMessage, MessageFilter,
         MessageRow,
@@ -51,7 +55,7 @@ pub use self::{
 use crate::domain::{Id, JobStatus, Medium, Sentiment};
 use crate::store::{
     audit::AuditEntry,
-    engine::{Database, StoreError},
+    engine::{Database, StoreError, connect::undurable},
     fleet::{
         nodes::{self, Node},
         notices::Notices,
@@ -200,6 +204,22 @@ impl Desk {
     /// If the database is unreachable.
     pub async fn lead(&self, id: Id) -> Result<Option<LeadDetail>, StoreError> {
         self.db.call(|db| async move { people::lead(db.api(), id).await }).await
+    }
+
+    /// What these leads are called.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn lead_names(&self, ids: Vec<Id>) -> Result<Vec<LeadName>, StoreError> {
+        self.db.call(|db| async move { people::names(db.api(), &ids).await }).await
+    }
+
+    /// These drafts, newest first, with only the beginnings of long texts.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn drafts_of_ids(&self, ids: Vec<Id>) -> Result<Vec<Excerpt<DraftView>>, StoreError> {
+        self.db.call(|db| async move { written::drafts_of_ids(db.api(), &ids).await }).await
     }
 
     /// The leads that were merged into a lead.
@@ -495,6 +515,15 @@ impl Desk {
         self.db
             .call(|db| async move { model_calls::page(db.api(), &filter, limit, cursor).await })
             .await
+    }
+
+    /// The settings of the database's server under which an acknowledged webhook can be lost; empty
+    /// is good.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
+        self.db.call(|db| async move { undurable(db.api()).await }).await
     }
 
     /// All nodes with a row.

@@ -72,6 +72,10 @@ sql! {
              or lower(l.company_name) like lower($2) escape '\\' or lower(l.email) like lower($2) escape '\\' \
              or l.phone like $2 escape '\\')";
 
+    /// What leads are called. By primary key.
+    static READ_LEAD_NAMES =
+        "select l.id, l.first_name, l.last_name, l.company_name, l.email, l.phone from leads l where l.id @ids($1)";
+
     /// The leads that were merged into a lead. By `leads_merged`.
     pub(super) static READ_MERGED = "select id from leads where merged_into = $1";
 
@@ -107,6 +111,42 @@ pub struct LeadFilter {
     pub status: Vec<LeadStatus>,
     /// A part of name, company, address or phone number.
     pub text: Option<String>,
+}
+
+/// What a lead is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct LeadName {
+    /// Its key.
+    pub id: Id,
+    /// The given name.
+    pub first_name: Option<String>,
+    /// The family name.
+    pub last_name: Option<String>,
+    /// The name of the company.
+    pub company_name: Option<String>,
+    /// The first address.
+    pub email: Option<String>,
+    /// The first phone number.
+    pub phone: Option<String>,
+}
+
+impl LeadName {
+    /// The name, else the address, else the phone number; `None` if nothing is known.
+    pub fn shown(&self) -> Option<String> {
+        let names = [&self.first_name, &self.last_name].into_iter().flatten();
+        let name =
+            names.map(|it| it.trim()).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
+        Some(name)
+            .filter(|it| !it.is_empty())
+            .or_else(|| self.email.clone())
+            .or_else(|| self.phone.clone())
+    }
+}
+
+/// What these leads are called.
+pub(super) async fn names(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadName>, StoreError> {
+    let rows = read(reader, &READ_LEAD_NAMES, [group(ids)?]).await?;
+    rows.iter().map(|row| Ok(LeadName::from_query_result(row, "")?)).collect()
 }
 
 /// Where a page of leads begins: after the lead with this newest message and id.

@@ -67,13 +67,21 @@ pub(super) async fn list(
     cursor: Option<Id>,
 ) -> Result<Page<ListedQuarantine>, StoreError> {
     let Page { items, next } = weighed(reader, filter, limit, cursor).await?;
-    let mut listed = Vec::with_capacity(items.len());
+    let mut found = Vec::with_capacity(items.len());
     for ids in portions(&items) {
-        let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(ids));
-        let newest_first = select.order_by_desc(quarantine::Column::Id);
-        listed.extend(newest_first.into_partial_model().all(reader).await?);
+        found.extend(listed(reader, ids).await?);
     }
-    Ok(Page { items: listed, next })
+    Ok(Page { items: found, next })
+}
+
+/// These items, newest first, without their payloads.
+pub(super) async fn listed(
+    reader: &Sessions,
+    ids: Vec<Id>,
+) -> Result<Vec<ListedQuarantine>, StoreError> {
+    let select = quarantine::Entity::find().filter(quarantine::Column::Id.is_in(ids));
+    let newest_first = select.order_by_desc(quarantine::Column::Id);
+    Ok(newest_first.into_partial_model().all(reader).await?)
 }
 
 /// The same, with no more than the sizes of their payloads.

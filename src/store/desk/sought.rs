@@ -6,7 +6,7 @@
 //! API end after 2 s: it reads a few small bodies at once, or one large body.
 
 use super::{
-    portions::portions_below,
+    portions::{Heavy, portions_below},
     quarantine::{self, QuarantineFilter},
 };
 use crate::domain::{Id, IdentityKind};
@@ -37,7 +37,7 @@ const GAP_MAX: usize = 3;
 
 /// What is sought of one identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Needle {
+pub(super) enum Needle {
     /// An address, wherever it stands.
     Address(String),
     /// A word, which stands alone.
@@ -48,7 +48,7 @@ enum Needle {
 
 impl Needle {
     /// `None` if the identity is too short to be sought.
-    fn of(kind: &str, value: &str) -> Option<Self> {
+    pub(super) fn of(kind: &str, value: &str) -> Option<Self> {
         if kind == IdentityKind::PHONE.as_str() {
             let digits: String = value.chars().filter(char::is_ascii_digit).collect();
             let from = digits.len().saturating_sub(DIGITS_SOUGHT);
@@ -169,19 +169,30 @@ pub(super) async fn find<'a>(
         let filter =
             QuarantineFilter { client: vec![client.to_owned()], ..QuarantineFilter::default() };
         let page = quarantine::weighed(reader, filter, PAGE, cursor).await?;
-        for ids in portions_below(&page.items, SEARCHED_BYTES_MAX) {
-            for row in read(reader, &READ_BODIES, [group(&ids)?]).await? {
-                let searched = Searched::of(&row.try_get::<String>("", "payload")?);
-                if needles.iter().any(|needle| searched.has(needle)) {
-                    found.push(row.try_get("", "id")?);
-                }
-            }
-        }
+        found.extend(among(reader, &page.items, &needles).await?);
         cursor = page.next;
         if cursor.is_none() {
             return Ok(found);
         }
     }
+}
+
+/// Those of these items whose body holds one of the needles.
+pub(super) async fn among(
+    reader: &Sessions,
+    items: &[Heavy],
+    needles: &[Needle],
+) -> Result<Vec<Id>, StoreError> {
+    let mut found = Vec::new();
+    for ids in portions_below(items, SEARCHED_BYTES_MAX) {
+        for row in read(reader, &READ_BODIES, [group(&ids)?]).await? {
+            let searched = Searched::of(&row.try_get::<String>("", "payload")?);
+            if needles.iter().any(|needle| searched.has(needle)) {
+                found.push(row.try_get("", "id")?);
+            }
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -217,37 +217,56 @@ pub(super) async fn messages(
     limit: usize,
     cursor: Option<Id>,
 ) -> Result<Page<Excerpt<ListedMessage>>, StoreError> {
+    let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
+    let rows = find_messages(reader, filter, from).await?;
+    let Page { items, next } = page_of(&rows, limit)?;
+    Ok(Page { items: listed(reader, items).await?, next })
+}
+
+/// The ids of messages before one, newest first.
+pub(super) async fn message_ids(
+    reader: &Sessions,
+    filter: &MessageFilter,
+    before: Id,
+    most: usize,
+) -> Result<Vec<Id>, StoreError> {
+    let rows = find_messages(reader, filter, [before.into(), count(most)]).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
+async fn find_messages(
+    reader: &Sessions,
+    filter: &MessageFilter,
+    from: [Value; 2],
+) -> Result<Vec<QueryResult>, StoreError> {
     #[derive(Serialize)]
     struct Row<'a> {
         client_id: &'a str,
         channel: &'a str,
         direction: &'a str,
     }
-    let from = [cursor.unwrap_or(Id::MAX).into(), count(limit + 1)];
     let is_filtered = [&filter.client, &filter.channel, &filter.direction]
         .into_iter()
         .any(|values| !values.is_empty());
-    let rows = if !filter.lead.is_empty() {
-        of_leads(reader, filter, from).await?
-    } else if is_filtered {
-        let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
-        let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
-        let directions = match filter.direction.as_slice() {
-            [] => DIRECTIONS.map(str::to_owned).to_vec(),
-            given => given.to_vec(),
-        };
-        let all = each_with_each(&pairs, &directions);
-        let rows: Vec<Row<'_>> = all
-            .iter()
-            .map(|((client_id, channel), direction)| Row { client_id, channel, direction })
-            .collect();
-        let [before, most] = from;
-        read(reader, &LIST_MESSAGES_BY, [before, most, group(&rows)?]).await?
-    } else {
-        read(reader, &LIST_MESSAGES, from).await?
+    if !filter.lead.is_empty() {
+        return of_leads(reader, filter, from).await;
+    }
+    if !is_filtered {
+        return read(reader, &LIST_MESSAGES, from).await;
+    }
+    let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
+    let directions = match filter.direction.as_slice() {
+        [] => DIRECTIONS.map(str::to_owned).to_vec(),
+        given => given.to_vec(),
     };
-    let Page { items, next } = page_of(&rows, limit)?;
-    Ok(Page { items: listed(reader, items).await?, next })
+    let all = each_with_each(&pairs, &directions);
+    let rows: Vec<Row<'_>> = all
+        .iter()
+        .map(|((client_id, channel), direction)| Row { client_id, channel, direction })
+        .collect();
+    let [before, most] = from;
+    read(reader, &LIST_MESSAGES_BY, [before, most, group(&rows)?]).await
 }
 
 async fn of_leads(
@@ -365,6 +384,17 @@ pub(super) async fn draft(reader: &Sessions, id: Id) -> Result<Option<DraftView>
     let delivery = read(reader, &READ_DELIVERY_OF_DRAFT, [id.into()]).await?;
     let delivery_id = delivery.first().map(|found| found.try_get("", "id")).transpose()?;
     Ok(Some(DraftView { draft, delivery_id }))
+}
+
+/// These drafts, newest first, with the beginnings of their texts.
+pub(super) async fn drafts_of_ids(
+    reader: &Sessions,
+    ids: &[Id],
+) -> Result<Vec<Excerpt<DraftView>>, StoreError> {
+    // A person and an analyst write less than this.
+    const WEIGHT: i64 = 1 << 20;
+    let found = ids.iter().map(|id| Heavy { id: *id, weight: WEIGHT }).collect();
+    read_drafts(reader, found).await
 }
 
 /// These drafts, in their order, which is newest first.

@@ -64,7 +64,7 @@ impl Ids {
 }
 
 /// The least id that could have been assigned at that time.
-pub(in crate::store) const fn first_at(time: Timestamp) -> Id {
+pub const fn first_at(time: Timestamp) -> Id {
     let ms = time.as_millis() - EPOCH_MS;
     if ms < 0 { 0 } else { ms << (SLOT_BITS + SEQUENCE_BITS) }
 }

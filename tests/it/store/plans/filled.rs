@@ -79,11 +79,11 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
     of_all
         .make(
             "messages (id, client_id, lead_id, channel, direction, source, body, has_new_text, sender, recipients, cc, \
-               attachments, automated, sent_at, created_at)",
+               attachments, automated, request_id, sent_at, created_at)",
             &format!(
                 "n, {client}, n, case when n = 3 then 'linkedin' when n % 2 = 0 then 'sms' else 'email' end, \
                  case when n = 4 then 'outbound' else 'inbound' end, 'provider', 'hello', {yes}, '{{}}', '[]', '[]', '[]', {no}, \
-                 {now}, {now}"
+                 'r' || n, {now}, {now}"
             ),
         )
         .await;
@@ -121,10 +121,10 @@ pub(in crate::store) async fn fill(db: &Fixture, first: i64, last: i64) {
         .await;
     of_all
         .make(
-            "quarantine (id, client_id, channel, body_hash, reason, status, count, payload, received_at, last_received_at)",
+            "quarantine (id, client_id, channel, body_hash, reason, status, count, payload, request_id, received_at, last_received_at)",
             &format!(
                 "n, {client}, 'sms', 'h' || n, 'unknown_event', \
-                 case when n = 6 then 'replayed' when n > {FIRST_ROWS} and n % 10 = 0 then 'held' else 'discarded' end, 1, 'p', {now}, {now}"
+                 case when n = 6 then 'replayed' when n > {FIRST_ROWS} and n % 10 = 0 then 'held' else 'discarded' end, 1, 'p', 'r' || n, {now}, {now}"
             ),
         )
         .await;

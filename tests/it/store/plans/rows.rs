@@ -869,6 +869,16 @@ fn lists() -> Vec<Row> {
             .note("on a channel")
             .of(51)
             .finds(1),
+        api("READ_RECEIVED_MESSAGES", [ids(spread)]).finds(300),
+        api("FIND_MESSAGES_OF_REQUEST", [text("r5"), NEWEST, PAGE]).of(51).finds(1),
+        api("FIND_QUARANTINED_OF_REQUEST", [text("r5"), NEWEST, PAGE]).of(51).finds(1),
+        api("FIND_MESSAGES_BY_KEY", [group(|n| json!({"client_id": client(spread(n)), "channel": "sms", "kind": "reply", "key": format!("key of a message {}", spread(n))}))])
+            .finds(270),
+        api("FIND_LEADS_BY_IDENTITY", [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))}))])
+            .finds(300),
+        api("READ_LEAD_NAMES", [ids(spread)]).finds(300),
+        api("READ_LAST_RECEIVED", [in_all("channel", "sms"), number(20)]).of(51).a_row(60, 800).finds(51),
+        api("COUNT_UNDECIDED_OF", [in_all("channel", "sms"), number(100)]).of(51).a_row(120, 1_500).finds(51),
         api("READ_LISTED_IDENTITIES", [ids(spread), number(100)]).finds(300),
         api("READ_LISTED_MESSAGES", [ids(spread), Value::Small(2_000)]).finds(300),
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])

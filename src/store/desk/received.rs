@@ -1,0 +1,373 @@
+//! What was received and left a row, for the admin API: messages of either direction and
+//! quarantined webhooks, newest first. Ids of both tables grow with arrival, so one cursor serves
+//! both.
+
+use super::{
+    Desk, ListedQuarantine, MessageFilter, Page, QuarantineFilter,
+    jobs::count,
+    quarantine,
+    sought::{self, Needle},
+    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES},
+    written,
+};
+use crate::domain::{Id, IdentityKind, Timestamp, event::KeyKind};
+use crate::store::engine::{
+    StoreError,
+    sessions::Sessions,
+    sql::sql,
+    tx::{group, read},
+};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+
+sql! {
+    /// What a list of received webhooks shows of messages. By primary key.
+    static READ_RECEIVED_MESSAGES =
+        "select m.id, m.client_id, m.lead_id, m.channel, m.direction, m.source, m.event_type, m.provider_id, m.request_id, \
+           @ms(m.sent_at) as sent_at, @ms(m.created_at) as created_at from messages m where m.id @ids($1)";
+
+    /// The messages that a request brought, newest first. By `messages_by_request`.
+    static FIND_MESSAGES_OF_REQUEST =
+        "select m.id from messages m where m.request_id = $1 and m.id < $2 order by m.id desc limit $3";
+
+    /// The quarantined webhooks that a request brought, newest first. By `quarantine_by_request`.
+    static FIND_QUARANTINED_OF_REQUEST =
+        "select q.id from quarantine q where q.request_id = $1 and q.id < $2 order by q.id desc limit $3";
+
+    /// The messages that a key names. By primary key.
+    static FIND_MESSAGES_BY_KEY =
+        "select k.message_id as id from @rows($1, client_id text, channel text, kind text, key text) g join message_keys k \
+           on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key";
+
+    /// The leads with one of these identities. By primary key.
+    static FIND_LEADS_BY_IDENTITY =
+        "select i.lead_id as id from @rows($1, client_id text, kind text, value text) g join lead_identities i \
+           on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value";
+}
+
+/// How many quarantined webhooks are searched for a text, and the most bytes of their bodies.
+pub const BODIES_SEARCHED: usize = 200;
+const SEARCHED_BYTES_MAX: i64 = 4 << 20;
+/// The most leads of which messages are listed: an address belongs to one lead of a client.
+const LEADS_MAX: usize = 50;
+/// The fewest digits of a text that is taken for a phone number.
+const DIGITS_MIN: usize = 7;
+
+/// Selects what was received. The values of a field are alternatives; all fields must match; an
+/// empty field matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceivedFilter {
+    /// The clients.
+    pub client: Vec<String>,
+    /// The channels.
+    pub channel: Vec<String>,
+    /// An id of a request, of a provider or of ours, an address, or a phone number.
+    pub sought: Option<String>,
+}
+
+/// A message as a list of received webhooks shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedMessage {
+    /// Its key.
+    pub id: Id,
+    /// The client that it belongs to.
+    pub client_id: String,
+    /// The lead who wrote it, or to whom it was written.
+    pub lead_id: Id,
+    /// The channel on which it came.
+    pub channel: String,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// `provider` (told by a webhook) or `postroom` (sent by us).
+    pub source: String,
+    /// The provider's name of the event.
+    pub event_type: Option<String>,
+    /// The provider's id.
+    pub provider_id: Option<String>,
+    /// The id of the request that brought it.
+    pub request_id: Option<String>,
+    /// When it was sent, by the provider's time.
+    pub sent_at: Timestamp,
+    /// When it was stored.
+    pub created_at: Timestamp,
+}
+
+/// What was received and left a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceivedRow {
+    /// A message, also one that we sent.
+    Message(Box<ReceivedMessage>),
+    /// A webhook that was not understood.
+    Quarantined(Box<ListedQuarantine>),
+}
+
+impl ReceivedRow {
+    /// Its key.
+    pub const fn id(&self) -> Id {
+        match self {
+            Self::Message(it) => it.id,
+            Self::Quarantined(it) => it.id,
+        }
+    }
+
+    fn belongs(&self) -> (&String, &String) {
+        match self {
+            Self::Message(it) => (&it.client_id, &it.channel),
+            Self::Quarantined(it) => (&it.client_id, &it.channel),
+        }
+    }
+}
+
+impl Desk {
+    /// What was received before `cursor`, newest first. With a text that is sought, a page may have
+    /// fewer than `limit` rows and yet a next page.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn received(
+        &self,
+        filter: ReceivedFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ReceivedRow>, StoreError> {
+        self.db.call(|db| async move { page(db.api(), &filter, limit, cursor).await }).await
+    }
+}
+
+/// The ids of both tables, newest first.
+#[derive(Debug, Default)]
+struct FoundIds {
+    messages: BTreeSet<Id>,
+    quarantined: BTreeSet<Id>,
+}
+
+async fn page(
+    reader: &Sessions,
+    filter: &ReceivedFilter,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<ReceivedRow>, StoreError> {
+    let before = cursor.unwrap_or(Id::MAX);
+    // 1. Which rows.
+    let found = match &filter.sought {
+        Some(text) => find(reader, filter, text, before, limit + 1).await?,
+        None => newest(reader, filter, before, limit + 1).await?,
+    };
+    let all: BTreeSet<Id> = found.messages.union(&found.quarantined).copied().collect();
+    let all: Vec<Id> = all.into_iter().rev().filter(|id| *id < before).collect();
+    let Page { items: ids, next } = Page::cut(all, limit, |id| *id);
+    // 2. The rows.
+    let of = |some: &BTreeSet<Id>| -> Vec<Id> {
+        ids.iter().copied().filter(|id| some.contains(id)).collect()
+    };
+    let mut rows: HashMap<Id, ReceivedRow> = HashMap::new();
+    for row in read(reader, &READ_RECEIVED_MESSAGES, [group(&of(&found.messages))?]).await? {
+        let message = message(&row)?;
+        rows.insert(message.id, ReceivedRow::Message(Box::new(message)));
+    }
+    for item in quarantine::listed(reader, of(&found.quarantined)).await? {
+        rows.insert(item.id, ReceivedRow::Quarantined(Box::new(item)));
+    }
+    let is_asked_for =
+        |values: &[String], value: &String| values.is_empty() || values.contains(value);
+    let matches = |row: &ReceivedRow| {
+        let (client, channel) = row.belongs();
+        is_asked_for(&filter.client, client) && is_asked_for(&filter.channel, channel)
+    };
+    let items = ids.iter().filter_map(|id| rows.remove(id)).filter(matches).collect();
+    Ok(Page { items, next })
+}
+
+async fn newest(
+    reader: &Sessions,
+    filter: &ReceivedFilter,
+    before: Id,
+    most: usize,
+) -> Result<FoundIds, StoreError> {
+    let messages = MessageFilter {
+        client: filter.client.clone(),
+        channel: filter.channel.clone(),
+        ..MessageFilter::default()
+    };
+    let messages = written::message_ids(reader, &messages, before, most).await?;
+    let quarantined =
+        quarantine::weighed(reader, in_quarantine(filter), most, Some(before)).await?;
+    Ok(FoundIds {
+        messages: messages.into_iter().collect(),
+        quarantined: quarantined.items.iter().map(|it| it.id).collect(),
+    })
+}
+
+fn in_quarantine(filter: &ReceivedFilter) -> QuarantineFilter {
+    QuarantineFilter {
+        status: Vec::new(),
+        client: filter.client.clone(),
+        channel: filter.channel.clone(),
+    }
+}
+
+/// The rows that have `text` as the id of their request, as their own or their provider's id, or as
+/// the address or phone number of their lead.
+async fn find(
+    reader: &Sessions,
+    filter: &ReceivedFilter,
+    text: &str,
+    before: Id,
+    most: usize,
+) -> Result<FoundIds, StoreError> {
+    let mut found = FoundIds::default();
+    let of_request = || [text.into(), before.into(), count(most)];
+    // 1. By the id of the request.
+    found.messages.extend(ids(&read(reader, &FIND_MESSAGES_OF_REQUEST, of_request()).await?)?);
+    let quarantined = read(reader, &FIND_QUARANTINED_OF_REQUEST, of_request()).await?;
+    found.quarantined.extend(ids(&quarantined)?);
+    // 2. By our own id.
+    let own: Option<Id> = text.parse().ok().filter(|id| *id > 0);
+    found.messages.extend(own);
+    found.quarantined.extend(own);
+    // 3. By the provider's id.
+    let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
+    let keys: Vec<SoughtKey<'_>> = pairs
+        .iter()
+        .flat_map(|(client_id, channel)| {
+            [KeyKind::Reply, KeyKind::Sent].map(|kind| SoughtKey {
+                client_id,
+                channel,
+                kind: kind.as_str(),
+                key: text,
+            })
+        })
+        .collect();
+    found.messages.extend(ids(&read(reader, &FIND_MESSAGES_BY_KEY, [group(&keys)?]).await?)?);
+    // 4. By the lead.
+    let mut leads: BTreeSet<Id> = own.into_iter().collect();
+    leads.extend(leads_with(reader, filter, text).await?.into_iter().take(LEADS_MAX));
+    if !leads.is_empty() {
+        let of_leads =
+            MessageFilter { lead: leads.into_iter().collect(), ..MessageFilter::default() };
+        found.messages.extend(written::message_ids(reader, &of_leads, before, most).await?);
+    }
+    // 5. What nobody has understood, by its text.
+    let needles: Vec<Needle> = needles(text);
+    if !needles.is_empty() {
+        let newest =
+            quarantine::weighed(reader, in_quarantine(filter), BODIES_SEARCHED, Some(before))
+                .await?;
+        let mut bytes = 0_i64;
+        let bounded = newest.items.into_iter().take_while(|item| {
+            bytes = bytes.saturating_add(item.weight);
+            bytes <= SEARCHED_BYTES_MAX
+        });
+        let bounded: Vec<_> = bounded.collect();
+        found.quarantined.extend(sought::among(reader, &bounded, &needles).await?);
+    }
+    Ok(found)
+}
+
+#[derive(Serialize)]
+struct SoughtKey<'a> {
+    client_id: &'a str,
+    channel: &'a str,
+    kind: &'a str,
+    key: &'a str,
+}
+
+#[derive(Serialize)]
+struct SoughtIdentity<'a> {
+    client_id: &'a str,
+    kind: &'a str,
+    value: &'a str,
+}
+
+async fn leads_with(
+    reader: &Sessions,
+    filter: &ReceivedFilter,
+    text: &str,
+) -> Result<Vec<Id>, StoreError> {
+    let identities = identities(text);
+    if identities.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
+    let rows: Vec<SoughtIdentity<'_>> = clients
+        .iter()
+        .flat_map(|client_id| {
+            identities.iter().map(move |(kind, value)| SoughtIdentity {
+                client_id,
+                kind: kind.as_str(),
+                value,
+            })
+        })
+        .collect();
+    ids(&read(reader, &FIND_LEADS_BY_IDENTITY, [group(&rows)?]).await?)
+}
+
+/// The identities that a person may mean by a text.
+fn identities(text: &str) -> Vec<(IdentityKind, String)> {
+    let text = text.trim();
+    if text.contains('@') {
+        return vec![(IdentityKind::MAIL_ADDRESS, text.to_lowercase())];
+    }
+    let is_phone =
+        |c: char| c.is_ascii_digit() || matches!(c, ' ' | '+' | '-' | '.' | '(' | ')' | '/');
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    if digits.len() < DIGITS_MIN || !text.chars().all(is_phone) {
+        return Vec::new();
+    }
+    // A number is stored in E.164, else as its digits.
+    let plus = format!("+{}", digits.trim_start_matches("00"));
+    vec![(IdentityKind::PHONE, plus), (IdentityKind::PHONE, digits)]
+}
+
+/// What is sought in bodies that nobody has understood.
+fn needles(text: &str) -> Vec<Needle> {
+    let identities = identities(text);
+    match identities.first() {
+        Some((kind, value)) => Needle::of(kind.as_str(), value).into_iter().collect(),
+        None => Needle::of("", text).into_iter().collect(),
+    }
+}
+
+fn ids(rows: &[QueryResult]) -> Result<Vec<Id>, StoreError> {
+    rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
+}
+
+fn message(row: &QueryResult) -> Result<ReceivedMessage, StoreError> {
+    let request_id: Option<String> = row.try_get("", "request_id")?;
+    Ok(ReceivedMessage {
+        id: row.try_get("", "id")?,
+        client_id: row.try_get("", "client_id")?,
+        lead_id: row.try_get("", "lead_id")?,
+        channel: row.try_get("", "channel")?,
+        direction: row.try_get("", "direction")?,
+        source: row.try_get("", "source")?,
+        event_type: row.try_get("", "event_type")?,
+        provider_id: row.try_get("", "provider_id")?,
+        request_id: request_id.filter(|it| !it.is_empty()),
+        sent_at: Timestamp::from_millis(row.try_get("", "sent_at")?),
+        created_at: Timestamp::from_millis(row.try_get("", "created_at")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_or_a_number_is_sought_as_it_is_stored() {
+        for (text, expected) in [
+            (" Dana@Example.com ", vec![("email", "dana@example.com")]),
+            ("+1 (212) 555-0123", vec![("phone", "+12125550123"), ("phone", "12125550123")]),
+            ("00491701234567", vec![("phone", "+491701234567"), ("phone", "00491701234567")]),
+            ("555-01", vec![]),
+            ("019a2b7c-1234-7abc-8def-0123456789ab", vec![]),
+        ] {
+            let found = identities(text);
+            let found: Vec<_> =
+                found.iter().map(|(kind, value)| (kind.as_str(), value.as_str())).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
