@@ -39,6 +39,7 @@ mod page;
 mod pools;
 mod prompt;
 mod quarantine;
+mod received;
 mod reload;
 mod send;
 mod serve;
@@ -129,6 +130,8 @@ enum Command {
     LoginLink(login_link::LoginLinkArgs),
     /// Have a running daemon read its configuration again
     Reload(reload::ReloadArgs),
+    /// Show what was received and sent, also what left no row: ignored, duplicate and refused
+    Received(Box<received::ReceivedArgs>),
     /// Show, replay and discard webhooks that were authentic but not understood
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
@@ -211,6 +214,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => args.run(files)?,
         Command::Calls(command) => model_calls::run(command, files)?,
         Command::Clients(command) => command.run(files)?,
+        Command::Received(args) => args.run(files)?,
         Command::Quarantine(command) => quarantine::run(command, files)?,
         Command::Top(args) => top::run(args, files)?,
         Command::Events(args) => events::run(args, files)?,
@@ -349,6 +353,10 @@ mod tests {
             "postroom audit --action pool.override --limit 5",
             "postroom audit show 7",
             "postroom quarantine discard --all --yes",
+            "postroom quarantine replay 1 2 --dry-run",
+            "postroom received",
+            "postroom received list --q +12125550123 --outcome duplicate,stored --all",
+            "postroom received show 7",
             "postroom drafts edit 7 --subject x --file -",
             "postroom drafts approve 7 8 --json",
             "postroom drafts undo 7",

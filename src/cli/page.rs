@@ -6,7 +6,7 @@ use super::{
     lists::{
         ActorList, AuditList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
         ListSpec, Listed, MessageList, ModelCallList, NodeList, OperationList, PoolList,
-        QuarantineList,
+        QuarantineList, ReceivedList,
     },
 };
 use clap::{Arg, Command, CommandFactory};
@@ -17,7 +17,7 @@ const MARK: &str = "<!-- From here on the page is made from the definitions of t
 const WRITE: &str = "POSTROOM_WRITE_PAGES";
 
 /// The lists whose columns the page names.
-const LISTS: [ListSpec; 14] = [
+const LISTS: [ListSpec; 15] = [
     JobList::SPEC,
     OperationList::SPEC,
     LeadList::SPEC,
@@ -25,6 +25,7 @@ const LISTS: [ListSpec; 14] = [
     DraftList::SPEC,
     DeliveryList::SPEC,
     ExampleList::SPEC,
+    ReceivedList::SPEC,
     QuarantineList::SPEC,
     PoolList::SPEC,
     ActorList::SPEC,

@@ -21,6 +21,10 @@ pub(super) enum QuarantineCommand {
     Replay {
         #[command(flatten)]
         selection: QuarantineSelection,
+        /// Say what this version would make of the items; with --all, count those that are held and
+        /// show three of them. Change nothing
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -28,6 +32,9 @@ pub(super) enum QuarantineCommand {
     Discard {
         #[command(flatten)]
         selection: QuarantineSelection,
+        /// Count the items that are held and show three of them; change nothing
+        #[arg(long, conflicts_with_all = ["yes", "ids"])]
+        dry_run: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -51,19 +58,19 @@ pub(super) struct QuarantineSelection {
     /// Do not ask
     #[arg(long, conflicts_with = "ids")]
     yes: bool,
-    /// Count the items that are held and show three of them; change nothing
-    #[arg(long, conflicts_with_all = ["yes", "ids"])]
-    dry_run: bool,
 }
 
 /// How many items are shown before all are changed.
 const EXAMPLES: usize = 3;
 const REPLAYED_COLUMNS: [&str; 5] = ["id", "outcome", "reason", "message_id", "lead_id"];
+const TRIED_COLUMNS: [&str; 6] = ["id", "outcome", "reason", "event_type", "signal", "body"];
 const DISCARDED_COLUMNS: [&str; 3] = ["id", "status", "reason"];
 
 /// A change of items.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum QuarantineChange {
+    /// Nothing is changed: it only says what a replay would come to.
+    Try,
     Replay,
     Discard,
 }
@@ -73,11 +80,14 @@ pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failur
     match command {
         QuarantineCommand::List(args) => args.run(files),
         QuarantineCommand::Show(args) => args.run(files),
-        QuarantineCommand::Replay { selection, remote } => {
-            change(QuarantineChange::Replay, selection, remote, files)
+        QuarantineCommand::Replay { selection, dry_run, remote } if dry_run && !selection.all => {
+            change(QuarantineChange::Try, selection, false, remote, files)
         }
-        QuarantineCommand::Discard { selection, remote } => {
-            change(QuarantineChange::Discard, selection, remote, files)
+        QuarantineCommand::Replay { selection, dry_run, remote } => {
+            change(QuarantineChange::Replay, selection, dry_run, remote, files)
+        }
+        QuarantineCommand::Discard { selection, dry_run, remote } => {
+            change(QuarantineChange::Discard, selection, dry_run, remote, files)
         }
     }
 }
@@ -85,6 +95,7 @@ pub(super) fn run(command: QuarantineCommand, files: Files) -> Result<(), Failur
 fn change(
     change: QuarantineChange,
     selection: QuarantineSelection,
+    dry_run: bool,
     remote: Remote,
     files: Files,
 ) -> Result<(), Failure> {
@@ -92,14 +103,14 @@ fn change(
     let admin = remote.connect(files)?;
     let ids = if selection.all {
         let items = block_on(held(&admin))??;
-        if selection.dry_run && is_json {
+        if dry_run && is_json {
             let examples: Vec<&Value> = items.iter().take(EXAMPLES).collect();
             return output::print_json(&json!({"count": items.len(), "examples": examples}));
         }
         if items.is_empty() && !is_json {
             return output::print("no item is held");
         }
-        if selection.dry_run {
+        if dry_run {
             return output::print(&overview(&items, &times));
         }
         if !items.is_empty() && !selection.yes {
@@ -118,6 +129,10 @@ fn change(
     };
     let each = async |id: &str| {
         let mut item = match change {
+            QuarantineChange::Try => {
+                let query = [("dry_run", "true".to_owned())];
+                admin.post(&["quarantine", id, "replay"], &query, None).await
+            }
             QuarantineChange::Replay => admin.post(&["quarantine", id, "replay"], &[], None).await,
             QuarantineChange::Discard => admin.delete(&["quarantine", id], &[]).await,
         }?;
@@ -127,14 +142,18 @@ fn change(
         Ok(item)
     };
     let changes = block_on(change_each(&admin, &QuarantineList::SPEC, &ids, each))?;
-    let columns: &[&str] =
-        if change == QuarantineChange::Replay { &REPLAYED_COLUMNS } else { &DISCARDED_COLUMNS };
+    let columns: &[&str] = match change {
+        QuarantineChange::Try => &TRIED_COLUMNS,
+        QuarantineChange::Replay => &REPLAYED_COLUMNS,
+        QuarantineChange::Discard => &DISCARDED_COLUMNS,
+    };
     changes.print(columns, is_json)
 }
 
 impl QuarantineChange {
     const fn verb(self) -> &'static str {
         match self {
+            Self::Try => "try",
             Self::Replay => "replay",
             Self::Discard => "discard",
         }

@@ -25,6 +25,7 @@ pub mod outcome;
 mod pool_override;
 pub mod quoted;
 pub mod reach;
+pub mod received;
 mod role;
 pub mod schedule;
 pub mod segments;

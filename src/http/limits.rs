@@ -25,6 +25,7 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -55,6 +56,15 @@ impl Neighbours {
             IpAddr::V4(it) => IpAddr::V4(it),
             IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & NETWORK)),
         })
+    }
+}
+
+impl fmt::Display for Neighbours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(it) => it.fmt(f),
+            IpAddr::V6(it) => write!(f, "{it}/64"),
+        }
     }
 }
 

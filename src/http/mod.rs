@@ -24,6 +24,7 @@ mod state;
 mod tls;
 mod tries;
 mod ui;
+mod untraced;
 mod verdict;
 mod webhook_answers;
 mod webhooks;

@@ -17,6 +17,7 @@ use super::{
     request_id,
     signatures::{self, Signed},
     state::ChannelState,
+    untraced::Unstored,
     webhook_answers::{problem_of, spelled, stranger, word_of},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         json::{self, Unreadable},
     },
     config::{self, ClientChannel, SignatureScheme},
-    ingest::{Answer, SignedBody, SignedTime, Webhook},
+    ingest::{Answer, SignedBody, SignedTime, TakenWebhook, Webhook},
     store::wall_clock,
 };
 use actix_web::{
@@ -77,13 +78,21 @@ async fn webhook(
     }
 
     // All the rest, and the spelling of the answer.
-    let result = receive(&request, payload, channel, &client_id, &request_id, &state).await;
+    let mut is_proven = false;
+    let asked = (&*channel, client_id.as_str(), request_id.as_str());
+    let result = receive(&request, payload, asked, &mut is_proven, &state).await;
+    let told = (&request, asked, is_proven);
     let (outcome, response) = match result {
-        Ok(answer) => {
-            let (outcome, response) = spelled(&answer, &request_id);
+        Ok(taken) => {
+            let (outcome, response) = spelled(&taken.answer, &request_id);
+            remember_taken(&state, told, taken, outcome);
             (outcome, Ok(response))
         }
-        Err(problem) => (word_of(problem.cause()), Err(problem)),
+        Err(problem) => {
+            let outcome = word_of(problem.cause());
+            remember_refused(&state, told, &problem, outcome);
+            (outcome, Err(problem))
+        }
     };
 
     // Metrics and log.
@@ -106,15 +115,88 @@ fn probe(channel: &dyn AnyChannel) -> HttpResponse {
     HttpResponse::Ok().json(ProbeAnswer { channel: channel.name().0, events: channel.events() })
 }
 
-/// From the request to the answer of ingest.
+/// The channel, the client and the request, as the path and the head name them.
+type WebhookNames<'a> = (&'a ChannelState, &'a str, &'a str);
+
+/// Remembers a webhook that was authentic and of which nothing is stored.
+fn remember_taken(
+    state: &State,
+    (request, asked, is_proven): (&HttpRequest, WebhookNames<'_>, bool),
+    taken: TakenWebhook,
+    outcome: &'static str,
+) {
+    let (reason, message_id, lead_id) = match taken.answer {
+        Answer::Ignored { reason } => (reason, None, None),
+        Answer::Duplicate { message_id, lead_id, job_id: _ } => ("", message_id, lead_id),
+        Answer::Accepted { .. }
+        | Answer::Recorded { .. }
+        | Answer::Quarantined { .. }
+        | Answer::QuarantineFull => return,
+    };
+    let webhook = Unstored {
+        event_type: taken.event_type,
+        reason: reason.to_owned(),
+        message_id,
+        lead_id,
+        ..unstored(state, request, asked, is_proven, outcome)
+    };
+    state.api.untraced().remember(webhook, wall_clock());
+}
+
+/// Remembers a webhook that was refused because of its sender, or because there was no room.
+fn remember_refused(
+    state: &State,
+    (request, asked, is_proven): (&HttpRequest, WebhookNames<'_>, bool),
+    problem: &Problem,
+    outcome: &'static str,
+) {
+    let is_of_interest = matches!(
+        problem.cause(),
+        Cause::Unauthenticated
+            | Cause::RateLimited
+            | Cause::QueueFull
+            | Cause::DatabaseAway
+            | Cause::Draining
+    );
+    if is_of_interest {
+        let reason = problem.detail().to_owned();
+        let webhook = Unstored { reason, ..unstored(state, request, asked, is_proven, outcome) };
+        state.api.untraced().remember(webhook, wall_clock());
+    }
+}
+
+fn unstored<'a>(
+    state: &State,
+    request: &HttpRequest,
+    (channel, client, request_id): WebhookNames<'a>,
+    is_proven: bool,
+    outcome: &'static str,
+) -> Unstored<'a> {
+    let cfg = state.config.get();
+    Unstored {
+        client,
+        is_configured: cfg.client(client).is_some(),
+        channel: channel.channel.name().0,
+        outcome,
+        event_type: None,
+        reason: String::new(),
+        request_id,
+        message_id: None,
+        lead_id: None,
+        is_proven,
+        address: limits::address_of(request, &cfg.server),
+    }
+}
+
+/// From the request to the answer of ingest. `is_proven` becomes true once the sender has shown who
+/// it is.
 async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
-    channel: &ChannelState,
-    client_id: &str,
-    request_id: &str,
+    (channel, client_id, request_id): WebhookNames<'_>,
+    is_proven: &mut bool,
     state: &State,
-) -> Result<Answer, Problem> {
+) -> Result<TakenWebhook, Problem> {
     // Find the client and its settings. If there is no such client, an arbitrary client's are
     // looked up and ignored, so that the time is the same.
     let cfg = state.config.get();
@@ -136,6 +218,7 @@ async fn receive(
     let grounds = asked.authenticate(proof, &mut posted)?;
     // `authenticate` lets no one in without a client.
     let client = client.ok_or_else(stranger)?;
+    *is_proven = true;
 
     // Parse it.
     let body = posted.unpack()?.clone();

@@ -4,7 +4,7 @@ use super::{Gate, Ingest, IngestActor, Permit, Refusal, meaning::Meaning, webhoo
 use crate::{
     config::Config,
     domain::ChannelName,
-    store::{Answer, Inbound},
+    store::{Answer, Content, Inbound},
 };
 use actix::dev::SendError;
 use dashmap::DashMap;
@@ -40,6 +40,15 @@ pub struct Intake {
     pub directory: Directory,
 }
 
+/// What became of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenWebhook {
+    /// What its sender is told.
+    pub answer: Answer,
+    /// The provider's name of its event, if its channel found one.
+    pub event_type: Option<String>,
+}
+
 impl Intake {
     /// Interprets an authenticated webhook through its channel, stores what it means, and waits for
     /// the commit: at most for `server.request_timeout`, and until the gate is closed.
@@ -47,18 +56,26 @@ impl Intake {
     /// # Errors
     /// If it is not known to be stored: the sender is to post it again, except after
     /// [`Refusal::Untimely`].
-    pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<Answer, Refusal> {
+    pub async fn take(&self, webhook: Webhook<'_>, cfg: &Config) -> Result<TakenWebhook, Refusal> {
         // Take room before any work is done on it: a refusal has to be cheap.
         let permit = self.enter(&webhook, cfg)?;
         // Interpret it.
         let masked = webhook.masked();
         let content = match masked.meaning() {
-            Meaning::Ignored(reason) => return Ok(Answer::Ignored { reason }),
+            Meaning::Ignored { reason, event_type } => {
+                return Ok(TakenWebhook { answer: Answer::Ignored { reason }, event_type });
+            }
             Meaning::Untimely => return Err(Refusal::Untimely),
             Meaning::Stored(content) => content,
         };
+        let event_type = match &content {
+            Content::Event { event, .. } => Some(event.event_type.clone()),
+            Content::Quarantine { event_type, .. } => event_type.clone(),
+        };
         // Store it.
-        self.submit(masked.into_inbound(content), permit, cfg.server.request_timeout).await
+        let inbound = masked.into_inbound(content);
+        let answer = self.submit(inbound, permit, cfg.server.request_timeout).await?;
+        Ok(TakenWebhook { answer, event_type })
     }
 
     /// Takes room for this webhook, within the bounds of `cfg`.

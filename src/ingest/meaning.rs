@@ -15,8 +15,13 @@ use crate::{
 /// What a webhook means.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    /// Nothing is stored of it, for this reason.
-    Ignored(&'static str),
+    /// Nothing is stored of it.
+    Ignored {
+        /// Why.
+        reason: &'static str,
+        /// The provider's name of the event.
+        event_type: Option<String>,
+    },
     /// The time of its signature is outside the window: answered 401.
     Untimely,
     /// It is stored: as an event, or in quarantine.
@@ -36,7 +41,7 @@ impl MaskedWebhook<'_> {
                 request.id = self.webhook.request_id,
                 "a webhook of another account"
             );
-            return Meaning::Ignored("other_account");
+            return Meaning::Ignored { reason: "other_account", event_type: None };
         }
 
         // Too large to be read.
@@ -61,7 +66,7 @@ impl MaskedWebhook<'_> {
                         "a provider's notice"
                     );
                 }
-                Meaning::Ignored(reason)
+                Meaning::Ignored { reason, event_type }
             }
             Ok(Interpreted::Event(event)) => self.event(event),
             Err(NotUnderstood { event_type, reason }) => {
@@ -69,7 +74,7 @@ impl MaskedWebhook<'_> {
                     settings.is_some_and(|it| it.ignore_events.contains(event_type))
                 };
                 if reason == "unknown_event" && event_type.as_ref().is_some_and(is_listed) {
-                    return Meaning::Ignored("ignored_event");
+                    return Meaning::Ignored { reason: "ignored_event", event_type };
                 }
                 self.quarantined(event_type, reason)
             }
@@ -155,7 +160,7 @@ mod tests {
             signed,
         };
         match webhook.masked().meaning() {
-            Meaning::Ignored(reason) => format!("ignored {reason}"),
+            Meaning::Ignored { reason, event_type: _ } => format!("ignored {reason}"),
             Meaning::Untimely => "untimely".to_owned(),
             Meaning::Stored(Content::Event { .. }) => "event".to_owned(),
             Meaning::Stored(Content::Quarantine { reason, .. }) => format!("quarantined {reason}"),

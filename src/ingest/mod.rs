@@ -16,8 +16,8 @@ mod webhook;
 pub use self::{
     actor::{IngestActor, IngestSetup},
     gate::{Gate, Permit},
-    intake::{Directory, Intake},
-    quarantine::{Replay, ReplayError},
+    intake::{Directory, Intake, TakenWebhook},
+    quarantine::{Replay, ReplayError, TriedReplay},
     webhook::{SignedBody, SignedTime, Webhook},
 };
 pub use crate::store::Answer;

@@ -8,7 +8,7 @@ use super::{Intake, Refusal, meaning::Meaning, webhook::Webhook};
 use crate::{
     channels::{AnyChannel, json},
     config::{Client, Config},
-    domain::Timestamp,
+    domain::{Event, Timestamp},
     store::{Answer, Content, Desk, Inbound, Inbox, QuarantineRow, StoreError, body_hash},
     telemetry::sparse::Sparse,
 };
@@ -70,6 +70,92 @@ pub struct Replay<'a> {
     pub request_id: &'a str,
 }
 
+/// What an item would come to if it was replayed now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TriedReplay {
+    /// It would be ignored.
+    Ignored {
+        /// Why.
+        reason: String,
+        /// The provider's name of the event.
+        event_type: Option<String>,
+    },
+    /// It would not be understood.
+    Quarantined {
+        /// Why.
+        reason: String,
+        /// The provider's name of the event.
+        event_type: Option<String>,
+    },
+    /// It would be stored as this event, unless it is a duplicate.
+    Understood(Box<Event>),
+}
+
+impl TriedReplay {
+    /// In a word.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Ignored { .. } => "ignored",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Understood(_) => "understood",
+        }
+    }
+
+    /// The provider's name of the event.
+    pub fn event_type(&self) -> Option<&str> {
+        match self {
+            Self::Ignored { event_type, .. } | Self::Quarantined { event_type, .. } => {
+                event_type.as_deref()
+            }
+            Self::Understood(event) => Some(&event.event_type),
+        }
+    }
+
+    /// What the event says has happened, in a word; empty without one.
+    pub fn signal(&self) -> &'static str {
+        match self {
+            Self::Ignored { .. } | Self::Quarantined { .. } => "",
+            Self::Understood(event) if event.signal.message().is_some() => "message",
+            Self::Understood(event) => event.signal.reason(),
+        }
+    }
+}
+
+impl<'a> Replay<'a> {
+    /// The webhook as it came. A person vouches for it now: no signature is judged again.
+    fn webhook(self) -> Result<Webhook<'a>, json::Unreadable> {
+        let Self { item, channel, client, request_id } = self;
+        let received_at = Timestamp::from_millis(item.received_at.0);
+        let body = item.payload.into_bytes();
+        let json = match json::parse(&body) {
+            Ok(json) => Some(json),
+            Err(json::Unreadable::TooManyValues) => None,
+            Err(error @ json::Unreadable::NotJson(_)) => return Err(error),
+        };
+        let (body, signed) = (body.into(), None);
+        Ok(Webhook { channel, client, request_id, received_at, body, json, signed })
+    }
+
+    /// What it would come to now. Nothing is stored.
+    ///
+    /// # Errors
+    /// If the kept bytes cannot be read as JSON.
+    pub fn tried(self) -> Result<TriedReplay, json::Unreadable> {
+        Ok(match self.webhook()?.masked().meaning() {
+            Meaning::Ignored { reason, event_type } => {
+                TriedReplay::Ignored { reason: reason.to_owned(), event_type }
+            }
+            Meaning::Untimely => {
+                TriedReplay::Ignored { reason: "untimely".to_owned(), event_type: None }
+            }
+            Meaning::Stored(Content::Quarantine { reason, event_type, .. }) => {
+                TriedReplay::Quarantined { reason, event_type }
+            }
+            Meaning::Stored(Content::Event { event, .. }) => TriedReplay::Understood(event),
+        })
+    }
+}
+
 /// Why a replay failed. The item is still `held`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -96,27 +182,15 @@ impl Intake {
         desk: &Desk,
         cfg: &Config,
     ) -> Result<Answer, ReplayError> {
-        let Replay { item, channel, client, request_id } = replay;
-        let quarantine_id = item.id;
-        let received_at = Timestamp::from_millis(item.received_at.0);
+        let quarantine_id = replay.item.id;
 
         // Read it.
-        let body = item.payload.into_bytes();
-        let json = match json::parse(&body) {
-            Ok(json) => Some(json),
-            Err(json::Unreadable::TooManyValues) => None,
-            Err(error @ json::Unreadable::NotJson(_)) => {
-                return Err(ReplayError::Unreadable(error));
-            }
-        };
-        // A person vouches for it now: no signature is judged again.
-        let (body, signed) = (body.into(), None);
-        let webhook = Webhook { channel, client, request_id, received_at, body, json, signed };
+        let webhook = replay.webhook().map_err(ReplayError::Unreadable)?;
 
         // Interpret it, and store what is understood. Only an event needs room.
         let masked = webhook.masked();
         let answer = match masked.meaning() {
-            Meaning::Ignored(reason) => Answer::Ignored { reason },
+            Meaning::Ignored { reason, event_type: _ } => Answer::Ignored { reason },
             Meaning::Untimely => return Err(Refusal::Untimely.into()),
             Meaning::Stored(Content::Quarantine { reason, .. }) => {
                 return Ok(Answer::Quarantined { quarantine_id, reason });

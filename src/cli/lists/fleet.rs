@@ -3,11 +3,14 @@
 
 use super::{
     ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, hidden,
-    known::{CLIENT, LEAD, NEWEST, names, nothing, words},
+    known::{CHANNEL, CLIENT, LEAD, NEWEST, names, nothing, words},
 };
 use crate::{
     cli::output::text,
-    domain::model_call::{ModelCallFeature, ModelCallStatus},
+    domain::{
+        model_call::{ModelCallFeature, ModelCallStatus},
+        received::RECEIVED_OUTCOMES,
+    },
 };
 use serde_json::Value;
 
@@ -99,6 +102,51 @@ impl Listed for AuditList {
             column("note").long().with_times(),
             hidden("node"),
             hidden("request_id"),
+        ],
+        below: nothing,
+    };
+}
+
+/// What was received and sent.
+pub(in crate::cli) enum ReceivedList {}
+
+impl Listed for ReceivedList {
+    const SPEC: ListSpec = ListSpec {
+        path: "received",
+        noun: "webhook or message",
+        plural: "what was received and sent; what left no row is known since the start of the node that is asked",
+        order: NEWEST,
+        id: "id",
+        show: ShowBy::Page,
+        filters: &[
+            CLIENT,
+            CHANNEL,
+            words("outcome", "With this outcome", || RECEIVED_OUTCOMES.to_vec()),
+            given(
+                "q",
+                "With this id of a request, of a provider or of ours, address or phone number",
+                "TEXT",
+            ),
+        ],
+        columns: &[
+            column("id"),
+            column("at"),
+            column("outcome"),
+            column("reason").long(),
+            column("client_id"),
+            column("channel"),
+            column("direction"),
+            column("event_type"),
+            column("lead_id"),
+            hidden("first_at"),
+            hidden("message_id"),
+            hidden("quarantine_id"),
+            hidden("status"),
+            hidden("provider_id"),
+            column("request_id"),
+            hidden("address"),
+            hidden("configured"),
+            column("count"),
         ],
         below: nothing,
     };

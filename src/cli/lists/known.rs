@@ -41,7 +41,7 @@ pub(super) const fn names(option: &'static str, help: &'static str, named: Named
 
 pub(super) const CLIENT: FilterSpec = names("client", "Of this client", Named::Client);
 pub(super) const LEAD: FilterSpec = names("lead", "Of this lead", Named::Lead);
-const CHANNEL: FilterSpec = names("channel", "Of this channel", Named::Channel);
+pub(super) const CHANNEL: FilterSpec = names("channel", "Of this channel", Named::Channel);
 
 pub(super) const NEWEST: &str = "the newest first";
 
@@ -467,6 +467,7 @@ impl Listed for ClientList {
             column("id"),
             column("name").long(),
             column("configured"),
+            column("health").long(),
             column("timezone"),
             column("channels").long().of(channels),
             column("auto_reply"),
@@ -474,6 +475,9 @@ impl Listed for ClientList {
             column("max_running"),
             column("pending"),
             column("running"),
+            hidden("drafts_pending"),
+            hidden("quarantined"),
+            hidden("uncertain"),
         ],
         below: nothing,
     };

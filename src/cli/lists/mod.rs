@@ -18,7 +18,7 @@ pub(super) use self::{
     args::{Filters, IdArg, IdsArg, ListArgs, NoteArg, ShowArgs, parse_interval},
     changed::{change, change_each},
     details::details,
-    fleet::{AuditList, ModelCallList, NodeList},
+    fleet::{AuditList, ModelCallList, NodeList, ReceivedList},
     known::{
         ActorList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
         MessageList, OperationList, PoolList, QuarantineList, override_of,

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{AuditFilter, AuditRow},
+    http::problem::Problem,
+    store::{AuditFilter, AuditRow, Page},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -16,16 +17,30 @@ use serde::Serialize;
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["action", "actor", "target", "since", "until", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let filter = AuditFilter {
-        action: query.values("action"),
-        actor: query.values("actor"),
-        target: query.values("target"),
-        since: query.instant("since")?,
-        until: query.instant("until")?,
-    };
-    let page = state.desk.audit(filter, query.limit()?, query.cursor()?).await?;
+    let page = state.audit_rows(&query, query.limit()?).await?;
     let items = page.items.iter().map(AuditJson::of).collect();
     objects::page(items, page.next)
+}
+
+impl ApiState {
+    /// Rows of the audit log that a query selects, newest first.
+    ///
+    /// # Errors
+    /// 400 for what is no time or no cursor; if the database is away.
+    pub(in crate::http) async fn audit_rows(
+        &self,
+        query: &Query,
+        limit: usize,
+    ) -> Result<Page<AuditRow>, Problem> {
+        let filter = AuditFilter {
+            action: query.values("action"),
+            actor: query.values("actor"),
+            target: query.values("target"),
+            since: query.instant("since")?,
+            until: query.instant("until")?,
+        };
+        Ok(self.desk.audit(filter, limit, query.cursor()?).await?)
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -7,21 +7,26 @@ use super::{
 };
 use crate::{
     config::{Client, ClientChannel, Config},
-    store::Totals,
+    domain::Timestamp,
+    store::{ClientNumbers, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the ids of Postroom's own jobs begin with. No client of a configuration has such an id.
 const OWN: char = '_';
+/// A channel is silent if nothing has come for this many times its usual pause, and for an hour.
+const SILENT_TIMES: i64 = 5;
+const SILENT_MIN_MS: i64 = 3_600_000;
 
 /// `GET /clients`, in the order of their ids: those of the configuration, and those that are not in
 /// it and have jobs. It also answers without the database; then `pending` and `running` are `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
-    let (config, totals) = (state.config.get(), state.totals().await.ok());
-    let items = clients(&config, totals.as_deref());
+    let mut known = state.known_clients().await;
+    known.read_facts(&state, |_| true).await;
+    let items = known.list();
     objects::object(List::by_name(items, &query, |it: &ClientJson<'_>| it.id.to_owned())?)
 }
 
@@ -32,10 +37,83 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let (config, totals) = (state.config.get(), state.totals().await.ok());
-    let all = clients(&config, totals.as_deref());
-    let client = all.into_iter().find(|it| it.id == path.as_str());
+    let mut known = state.known_clients().await;
+    known.read_facts(&state, |id| id == path.as_str()).await;
+    let client = known.list().into_iter().find(|it| it.id == path.as_str());
     objects::object(client.ok_or_else(|| no_such("client", path))?)
+}
+
+/// The clients of a moment, and what is known of them.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct KnownClients {
+    config: Arc<Config>,
+    /// `None` if the database is away.
+    totals: Option<Arc<Totals>>,
+    /// What is stored for those that were asked for; empty if the database is away.
+    facts: Vec<ClientNumbers>,
+    now: Timestamp,
+}
+
+impl ApiState {
+    /// The clients of the configuration, and those that are not in it and have jobs.
+    pub(in crate::http) async fn known_clients(&self) -> KnownClients {
+        let totals = self.totals().await.ok();
+        KnownClients { config: self.config.get(), totals, facts: Vec::new(), now: wall_clock() }
+    }
+}
+
+impl KnownClients {
+    /// Reads what is stored for the clients of which `is_wanted` is true. Nothing is read if the
+    /// database is away.
+    pub(in crate::http) async fn read_facts(
+        &mut self,
+        state: &ApiState,
+        is_wanted: impl Fn(&str) -> bool,
+    ) {
+        let ids: Vec<String> =
+            self.list().iter().map(|it| it.id.to_owned()).filter(|id| is_wanted(id)).collect();
+        if self.totals.is_none() || ids.is_empty() {
+            return;
+        }
+        let channels = state.channels.iter().map(|it| it.0.to_owned()).collect();
+        let facts = state.desk.client_numbers(ids, channels).await;
+        self.facts = facts.unwrap_or_default();
+    }
+
+    /// True if the database told how much waits.
+    pub(in crate::http) const fn is_counted(&self) -> bool {
+        self.totals.is_some()
+    }
+
+    /// In the order of their ids.
+    pub(in crate::http) fn list(&self) -> Vec<ClientJson<'_>> {
+        let mut all = clients(&self.config, self.totals.as_deref());
+        for client in &mut all {
+            let of: Vec<&ClientNumbers> =
+                self.facts.iter().filter(|it| it.client_id == client.id).collect();
+            for channel in &mut client.channels {
+                let facts = of.iter().find(|it| it.channel == channel.channel);
+                channel.last_inbound_at = facts.and_then(|it| it.last_inbound_at);
+                channel.silent = facts.is_some_and(|it| is_silent(it, self.now));
+            }
+            if !of.is_empty() {
+                client.drafts_pending = Some(of.iter().map(|it| it.drafts).sum());
+                client.quarantined = Some(of.iter().map(|it| it.held).sum());
+                client.uncertain = Some(of.iter().map(|it| it.uncertain).sum());
+            }
+            client.health = client.health_in_words();
+        }
+        all
+    }
+}
+
+/// True if nothing has come for much longer than usual: perhaps the provider has switched its
+/// webhook off.
+fn is_silent(facts: &ClientNumbers, now: Timestamp) -> bool {
+    let (Some(last), Some(usual)) = (facts.last_inbound_at, facts.usual_pause_ms) else {
+        return false;
+    };
+    now.millis_since(last) > usual.saturating_mul(SILENT_TIMES).max(SILENT_MIN_MS)
 }
 
 fn clients<'a>(config: &'a Config, totals: Option<&'a Totals>) -> Vec<ClientJson<'a>> {
@@ -71,30 +149,41 @@ fn clients<'a>(config: &'a Config, totals: Option<&'a Totals>) -> Vec<ClientJson
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-struct ClientJson<'a> {
-    id: &'a str,
-    name: &'a str,
+pub(in crate::http) struct ClientJson<'a> {
+    pub(in crate::http) id: &'a str,
+    pub(in crate::http) name: &'a str,
     /// False if it only has jobs: its part of the configuration was taken out.
-    configured: bool,
-    timezone: Option<&'a str>,
-    channels: Vec<ChannelOfClient<'a>>,
-    auto_reply: Option<&'static str>,
+    pub(in crate::http) configured: bool,
+    /// `well`, or all that is not, in words.
+    pub(in crate::http) health: String,
+    pub(in crate::http) timezone: Option<&'a str>,
+    pub(in crate::http) channels: Vec<ChannelOfClient<'a>>,
+    pub(in crate::http) auto_reply: Option<&'static str>,
     /// As it is written: `50/s`.
-    rate_limit: Option<String>,
+    pub(in crate::http) rate_limit: Option<String>,
     /// The cap that applies; `null` if there is none.
-    max_running: Option<u32>,
-    pending: Option<i64>,
-    running: Option<i64>,
+    pub(in crate::http) max_running: Option<u32>,
+    pub(in crate::http) pending: Option<i64>,
+    pub(in crate::http) running: Option<i64>,
+    /// Drafts, quarantined webhooks and sends that wait for a person; `null` without the database.
+    /// Of each channel at most a thousand are counted.
+    pub(in crate::http) drafts_pending: Option<i64>,
+    pub(in crate::http) quarantined: Option<i64>,
+    pub(in crate::http) uncertain: Option<i64>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-struct ChannelOfClient<'a> {
-    channel: &'a str,
+pub(in crate::http) struct ChannelOfClient<'a> {
+    pub(in crate::http) channel: &'a str,
     /// Whether a webhook must show a secret or be signed.
-    has_secret: bool,
-    account: Option<&'a str>,
+    pub(in crate::http) has_secret: bool,
+    pub(in crate::http) account: Option<&'a str>,
     /// `disconnected` or `rate_limited` if the account that sends is in trouble.
-    trouble: Option<&'a str>,
+    pub(in crate::http) trouble: Option<&'a str>,
+    /// When the last message of a lead was stored.
+    pub(in crate::http) last_inbound_at: Option<Timestamp>,
+    /// True if that is much longer ago than usual.
+    pub(in crate::http) silent: bool,
 }
 
 impl<'a> ClientJson<'a> {
@@ -103,6 +192,7 @@ impl<'a> ClientJson<'a> {
             id,
             name: id,
             configured: false,
+            health: String::new(),
             timezone: None,
             channels: Vec::new(),
             auto_reply: None,
@@ -110,13 +200,47 @@ impl<'a> ClientJson<'a> {
             max_running: None,
             pending: None,
             running: None,
+            drafts_pending: None,
+            quarantined: None,
+            uncertain: None,
         }
+    }
+
+    /// What is wrong, the worst first.
+    fn health_in_words(&self) -> String {
+        let mut wrong = Vec::new();
+        if !self.configured {
+            wrong.push("not in the configuration any more".to_owned());
+        }
+        let in_trouble = |state: &'static str| {
+            self.channels.iter().filter(move |it| it.trouble == Some(state)).map(|it| it.channel)
+        };
+        wrong.extend(in_trouble("disconnected").map(|it| format!("{it} is disconnected")));
+        if let Some(count @ 1..) = self.uncertain {
+            let sends = if count == 1 { "send is" } else { "sends are" };
+            wrong.push(format!("{count} {sends} uncertain"));
+        }
+        if let Some(count @ 1..) = self.quarantined {
+            let webhooks = if count == 1 { "webhook was" } else { "webhooks were" };
+            wrong.push(format!("{count} {webhooks} not understood"));
+        }
+        let silent = self.channels.iter().filter(|it| it.silent);
+        wrong.extend(silent.map(|it| format!("{} is silent for longer than usual", it.channel)));
+        wrong.extend(in_trouble("rate_limited").map(|it| format!("{it} is rate limited")));
+        if wrong.is_empty() { "well".to_owned() } else { wrong.join("; ") }
     }
 
     fn of(client: &'a Client, cap: Option<u32>) -> Self {
         let channel = |(name, channel): (&'a String, &'a ClientChannel)| {
             let (has_secret, account) = (channel.has_authentication(), channel.account.as_deref());
-            ChannelOfClient { channel: name, has_secret, account, trouble: None }
+            ChannelOfClient {
+                channel: name,
+                has_secret,
+                account,
+                trouble: None,
+                last_inbound_at: None,
+                silent: false,
+            }
         };
         Self {
             name: &client.name,
@@ -128,5 +252,44 @@ impl<'a> ClientJson<'a> {
             max_running: cap,
             ..Self::unknown(&client.id)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_silent_after_five_usual_pauses_and_an_hour() {
+        let now = Timestamp::from_millis(1_764_000_000_000);
+        for (minutes, usual_minutes, expected) in [
+            (59, Some(1), false),
+            (61, Some(1), true),
+            (61, Some(30), false),
+            (151, Some(30), true),
+            (9_999, None, false),
+        ] {
+            let facts = ClientNumbers {
+                client_id: "acme".to_owned(),
+                channel: "pager".to_owned(),
+                last_inbound_at: Some(now.plus_millis(-minutes * 60_000)),
+                usual_pause_ms: usual_minutes.map(|it: i64| it * 60_000),
+                drafts: 0,
+                held: 0,
+                uncertain: 0,
+            };
+            assert_eq!(is_silent(&facts, now), expected, "{minutes} {usual_minutes:?}");
+        }
+    }
+
+    #[test]
+    fn health_says_what_is_wrong_or_that_all_is_well() {
+        let mut client = ClientJson { configured: true, ..ClientJson::unknown("acme") };
+        assert_eq!(client.health_in_words(), "well");
+        client.uncertain = Some(1);
+        client.quarantined = Some(3);
+        assert_eq!(client.health_in_words(), "1 send is uncertain; 3 webhooks were not understood");
+        client.configured = false;
+        assert!(client.health_in_words().starts_with("not in the configuration any more; 1 send"));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ApiResult, ApiState, objects, query::Query};
 use crate::{
-    config::{Applies, ChangedKey, ConfigError, OverruledKey},
-    domain::{PoolOverride, Timestamp},
+    config::{Applies, ChangedKey, Config, ConfigError, OverruledKey},
+    domain::{JobKind, PoolOverride, Timestamp},
     http::{
         State,
         operator::Operator,
@@ -14,7 +14,7 @@ use crate::{
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How long a reload may take to be answered. It takes longer only if the system does not give a
 /// file.
@@ -29,49 +29,67 @@ pub(super) async fn show(
 ) -> ApiResult {
     Query::none(&request)?;
     let _permit = api.heavy_reads.permit().await;
-    let (status, live) = (state.tuner.status(), state.config.get());
-    let pending: HashMap<&str, &ChangedKey> =
-        status.pending.iter().map(|change| (change.key.as_str(), change)).collect();
-    let pools = state.board.pools();
-    let set = pools.iter().filter_map(|pool| live.pools.override_of(pool.kind.0));
-    let overrides: Vec<OverrideJson<'_>> = set.flat_map(OverrideJson::of).collect();
-    let values = status.running.values();
-    let value = |value: crate::config::EffectiveValue| {
-        let next = pending.get(value.key.as_str());
-        let set = overrides.iter().find(|set| set.key == value.key);
-        ValueJson {
-            pending: next.map(|it| NextValueJson { value: it.new.clone(), origin: &it.origin }),
-            r#override: set.map(|it| it.value.clone()),
-            key: value.key,
-            value: value.value,
-            origin: value.origin,
-            applies: value.applies,
+    let moment = ConfigMoment::of(&state);
+    objects::object(moment.view())
+}
+
+/// The configuration of a moment, of which the API and the page show the same.
+pub(in crate::http) struct ConfigMoment {
+    status: Arc<TuningStatus>,
+    live: Arc<Config>,
+    kinds: Vec<JobKind>,
+    ignores_overrides: bool,
+}
+
+impl ConfigMoment {
+    /// What runs now.
+    pub(in crate::http) fn of(state: &State) -> Self {
+        Self {
+            status: state.tuner.status(),
+            live: state.config.get(),
+            kinds: state.board.pools().iter().map(|pool| pool.kind).collect(),
+            ignores_overrides: state.tuner.ignores_overrides(),
         }
-    };
-    objects::object(ConfigJson {
-        hash: status.running.hash(),
-        loaded_at: status.loaded_at,
-        last_reload: status.last.as_deref().map(|report| ReportJson::of(report, &status)),
-        pending: status.pending.iter().map(ChangeJson::of).collect(),
-        applying: &status.applying,
-        values: values.into_iter().map(value).collect(),
-        overrides: &overrides,
-        ignores_overrides: state.tuner.ignores_overrides(),
-    })
+    }
+
+    /// Every value with its origin, and the state of the configuration.
+    pub(in crate::http) fn view(&self) -> ConfigJson<'_> {
+        let (status, live) = (&*self.status, &*self.live);
+        let pending: HashMap<&str, &ChangedKey> =
+            status.pending.iter().map(|change| (change.key.as_str(), change)).collect();
+        let set = self.kinds.iter().filter_map(|kind| live.pools.override_of(kind.0));
+        let overrides: Vec<OverrideJson<'_>> = set.flat_map(OverrideJson::of).collect();
+        let values = status.running.values();
+        let value = |value: crate::config::EffectiveValue| {
+            let next = pending.get(value.key.as_str());
+            let set = overrides.iter().find(|set| set.key == value.key);
+            ValueJson {
+                pending: next.map(|it| NextValueJson { value: it.new.clone(), origin: &it.origin }),
+                r#override: set.map(|it| it.value.clone()),
+                key: value.key,
+                value: value.value,
+                origin: value.origin,
+                applies: value.applies,
+            }
+        };
+        ConfigJson {
+            hash: status.running.hash(),
+            loaded_at: status.loaded_at,
+            last_reload: status.last.as_deref().map(|report| ReportJson::of(report, status)),
+            pending: status.pending.iter().map(ChangeJson::of).collect(),
+            applying: &status.applying,
+            values: values.into_iter().map(value).collect(),
+            overrides,
+            ignores_overrides: self.ignores_overrides,
+        }
+    }
 }
 
 /// `POST /config/reload`: reads the files again, and answers what was done. A refusal is a problem,
 /// with the same report in it.
 pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     Query::none(&request)?;
-    let Operator { name, via, request_id } = Operator::of(&request);
-    let by = ReloadBy { via, actor: name, request_id: Some(request_id) };
-    let reload = tokio::time::timeout(RELOAD_LIMIT, state.tuner.reload(by)).await;
-    let report = reload
-        .map_err(|_| Problem::internal("the reload goes on: reading a file takes too long"))?;
-    let report = report.ok_or_else(|| {
-        Problem::new(Cause::Draining, "the daemon is stopping, and reloads nothing any more")
-    })?;
+    let report = state.reload(&request).await?;
     let status = state.tuner.status();
     let spelled = ReportJson::of(&report, &status);
     if report.outcome != ReloadOutcome::Refused {
@@ -84,45 +102,65 @@ pub(super) async fn reload(state: web::Data<ApiState>, request: HttpRequest) -> 
     Err(problem.of_field(field).with_report(spelled))
 }
 
+impl ApiState {
+    /// Reads the files again, and applies what they say unless it is wrong.
+    ///
+    /// # Errors
+    /// If it takes too long, or the daemon is stopping.
+    pub(in crate::http) async fn reload(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<Arc<ReloadReport>, Problem> {
+        let Operator { name, via, request_id } = Operator::of(request);
+        let by = ReloadBy { via, actor: name, request_id: Some(request_id) };
+        let reload = tokio::time::timeout(RELOAD_LIMIT, self.tuner.reload(by)).await;
+        let report = reload
+            .map_err(|_| Problem::internal("the reload goes on: reading a file takes too long"))?;
+        report.ok_or_else(|| {
+            Problem::new(Cause::Draining, "the daemon is stopping, and reloads nothing any more")
+        })
+    }
+}
+
 #[derive(Debug, Serialize)]
-struct ConfigJson<'a> {
-    hash: &'a str,
-    loaded_at: Timestamp,
-    last_reload: Option<ReportJson<'a>>,
-    pending: Vec<ChangeJson<'a>>,
-    applying: &'a [&'static str],
-    values: Vec<ValueJson<'a>>,
-    overrides: &'a [OverrideJson<'a>],
+pub(in crate::http) struct ConfigJson<'a> {
+    pub(in crate::http) hash: &'a str,
+    pub(in crate::http) loaded_at: Timestamp,
+    pub(in crate::http) last_reload: Option<ReportJson<'a>>,
+    pub(in crate::http) pending: Vec<ChangeJson<'a>>,
+    pub(in crate::http) applying: &'a [&'static str],
+    pub(in crate::http) values: Vec<ValueJson<'a>>,
+    pub(in crate::http) overrides: Vec<OverrideJson<'a>>,
     /// True if overrides for all nodes do not apply on this node.
-    ignores_overrides: bool,
+    pub(in crate::http) ignores_overrides: bool,
 }
 
 /// One value that runs. `override` is what an operator has set for it beside the files.
 #[derive(Debug, Serialize)]
-struct ValueJson<'a> {
-    key: String,
-    value: String,
-    origin: String,
-    applies: Applies,
-    pending: Option<NextValueJson<'a>>,
-    r#override: Option<String>,
+pub(in crate::http) struct ValueJson<'a> {
+    pub(in crate::http) key: String,
+    pub(in crate::http) value: String,
+    pub(in crate::http) origin: String,
+    pub(in crate::http) applies: Applies,
+    pub(in crate::http) pending: Option<NextValueJson<'a>>,
+    pub(in crate::http) r#override: Option<String>,
 }
 
 /// The value from the next start on; `null` if the key is no longer there.
 #[derive(Debug, Serialize)]
-struct NextValueJson<'a> {
-    value: Option<String>,
-    origin: &'a str,
+pub(in crate::http) struct NextValueJson<'a> {
+    pub(in crate::http) value: Option<String>,
+    pub(in crate::http) origin: &'a str,
 }
 
 #[derive(Debug, Serialize)]
-struct OverrideJson<'a> {
-    key: String,
-    value: String,
-    by: &'a str,
-    note: Option<&'a str>,
-    at: Timestamp,
-    expires_at: Option<Timestamp>,
+pub(in crate::http) struct OverrideJson<'a> {
+    pub(in crate::http) key: String,
+    pub(in crate::http) value: String,
+    pub(in crate::http) by: &'a str,
+    pub(in crate::http) note: Option<&'a str>,
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) expires_at: Option<Timestamp>,
 }
 
 impl<'a> OverrideJson<'a> {
@@ -140,30 +178,30 @@ impl<'a> OverrideJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ReportJson<'a> {
-    outcome: ReloadOutcome,
-    trigger: Via,
-    by: &'a str,
-    at: Timestamp,
-    hash: &'a str,
-    changed: Vec<ChangeJson<'a>>,
-    pending: Vec<ChangeJson<'a>>,
-    overruled: Vec<OverruledJson<'a>>,
-    errors: Vec<ErrorJson<'a>>,
-    took_ms: u64,
+pub(in crate::http) struct ReportJson<'a> {
+    pub(in crate::http) outcome: ReloadOutcome,
+    pub(in crate::http) trigger: Via,
+    pub(in crate::http) by: &'a str,
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) hash: &'a str,
+    pub(in crate::http) changed: Vec<ChangeJson<'a>>,
+    pub(in crate::http) pending: Vec<ChangeJson<'a>>,
+    pub(in crate::http) overruled: Vec<OverruledJson<'a>>,
+    pub(in crate::http) errors: Vec<ErrorJson<'a>>,
+    pub(in crate::http) took_ms: u64,
     /// What is still being changed in the database.
-    applying: &'a [&'static str],
+    pub(in crate::http) applying: &'a [&'static str],
     /// The last reload that was applied, if this one was not.
-    last_applied: Option<AppliedJson<'a>>,
+    pub(in crate::http) last_applied: Option<AppliedJson<'a>>,
 }
 
 /// A reload that was applied before.
 #[derive(Debug, Serialize)]
-struct AppliedJson<'a> {
-    at: Timestamp,
-    trigger: Via,
-    by: &'a str,
-    changed: Vec<ChangeJson<'a>>,
+pub(in crate::http) struct AppliedJson<'a> {
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) trigger: Via,
+    pub(in crate::http) by: &'a str,
+    pub(in crate::http) changed: Vec<ChangeJson<'a>>,
 }
 
 impl<'a> AppliedJson<'a> {
@@ -201,12 +239,12 @@ impl<'a> ReportJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ChangeJson<'a> {
-    key: &'a str,
-    old: Option<&'a str>,
-    new: Option<&'a str>,
-    applies: Applies,
-    origin: &'a str,
+pub(in crate::http) struct ChangeJson<'a> {
+    pub(in crate::http) key: &'a str,
+    pub(in crate::http) old: Option<&'a str>,
+    pub(in crate::http) new: Option<&'a str>,
+    pub(in crate::http) applies: Applies,
+    pub(in crate::http) origin: &'a str,
 }
 
 impl<'a> ChangeJson<'a> {
@@ -223,10 +261,10 @@ impl<'a> ChangeJson<'a> {
 
 /// A key that was changed in a file in vain: the variable `by` wins.
 #[derive(Debug, Serialize)]
-struct OverruledJson<'a> {
-    key: &'a str,
-    origin: &'a str,
-    by: &'a str,
+pub(in crate::http) struct OverruledJson<'a> {
+    pub(in crate::http) key: &'a str,
+    pub(in crate::http) origin: &'a str,
+    pub(in crate::http) by: &'a str,
 }
 
 impl<'a> OverruledJson<'a> {
@@ -237,12 +275,12 @@ impl<'a> OverruledJson<'a> {
 
 /// An error with its place: in a file, or as `origin` says.
 #[derive(Debug, Serialize)]
-struct ErrorJson<'a> {
-    origin: Option<&'a str>,
-    file: Option<&'a str>,
-    line: Option<u64>,
-    key: Option<&'a str>,
-    message: &'a str,
+pub(in crate::http) struct ErrorJson<'a> {
+    pub(in crate::http) origin: Option<&'a str>,
+    pub(in crate::http) file: Option<&'a str>,
+    pub(in crate::http) line: Option<u64>,
+    pub(in crate::http) key: Option<&'a str>,
+    pub(in crate::http) message: &'a str,
 }
 
 impl<'a> ErrorJson<'a> {

@@ -15,13 +15,13 @@ use super::{
 use crate::{
     analyst::{AnalystError, Asker, DraftRequest},
     config::nearest,
-    domain::{Sentiment, job::DELIVER_REPLY, text::fingerprint},
+    domain::{Id, Sentiment, job::DELIVER_REPLY, text::fingerprint},
     http::{
         admin::body_problem,
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::{AuditEntry, DraftDecision, DraftView, Rewriting},
+    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting},
 };
 use actix_web::{Error, HttpRequest, web};
 use serde_json::{Map, Value};
@@ -122,11 +122,31 @@ pub(super) async fn resolve(
     let Some(Value::Bool(is_sent)) = fields.get("sent") else {
         return Err(Problem::bad_request("sent", "must be true or false"));
     };
-    let note = note_in(&fields)?;
-    let entry = AuditEntry { note, ..Operator::of(&request).did("delivery.resolve", id) };
-    let delivery = state.desk.resolve(id, *is_sent, entry).await?;
-    tracing::info!(delivery.id = id, sent = is_sent, "an uncertain delivery was resolved by hand");
+    let delivery = state.settle(id, *is_sent, note_in(&fields)?, &request).await?;
     objects::object(DeliveryJson::of(&delivery))
+}
+
+impl ApiState {
+    /// Settles an uncertain delivery as the one who sent `request` says.
+    ///
+    /// # Errors
+    /// 404 if there is none with this id, 409 if it is not uncertain; if the database is away.
+    pub(in crate::http) async fn settle(
+        &self,
+        id: Id,
+        is_sent: bool,
+        note: Option<String>,
+        request: &HttpRequest,
+    ) -> Result<DeliveryRow, Problem> {
+        let entry = AuditEntry { note, ..Operator::of(request).did("delivery.resolve", id) };
+        let delivery = self.desk.resolve(id, is_sent, entry).await?;
+        tracing::info!(
+            delivery.id = id,
+            sent = is_sent,
+            "an uncertain delivery was resolved by hand"
+        );
+        Ok(delivery)
+    }
 }
 
 /// `PATCH /messages/{id}`: gives it another tag.
@@ -151,7 +171,7 @@ pub(super) async fn retag(
 /// Carries a decision out, and answers the draft.
 async fn decided(
     state: &ApiState,
-    id: crate::domain::Id,
+    id: Id,
     decision: DraftDecision,
     action: &'static str,
     note: Option<String>,

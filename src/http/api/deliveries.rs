@@ -7,26 +7,26 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
-    store::{DeliveryFilter, DeliveryRow},
+    domain::{Id, Timestamp},
+    http::problem::Problem,
+    store::{
+        DeliveryFilter, DeliveryRow, DraftView, Excerpt, LeadName, ListedMessage, MessageFilter,
+        Page,
+    },
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
 
 /// The states of a delivery.
-const STATUSES: [&str; 4] = ["sending", "sent", "failed", "uncertain"];
+pub(in crate::http) const DELIVERY_STATUSES: [&str; 4] = ["sending", "sent", "failed", "uncertain"];
 
 /// `GET /deliveries`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "client", "lead", "channel", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let filter = DeliveryFilter {
-        status: query.one_of("status", &STATUSES)?,
-        client: query.values("client"),
-        lead: query.ids("lead")?,
-        channel: state.channels_in(&query)?,
-    };
-    let page = state.desk.deliveries(filter, query.limit()?, query.cursor()?).await?;
+    let filter = state.delivery_filter(&query)?;
+    let page = state.deliveries(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DeliveryJson::of).collect();
     objects::page(items, page.next)
 }
@@ -38,8 +38,88 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "delivery")?;
-    let delivery = state.desk.delivery(id).await?.ok_or_else(|| no_such("delivery", id))?;
-    objects::object(DeliveryJson::of(&delivery))
+    objects::object(DeliveryJson::of(&state.delivery(id).await?))
+}
+
+impl ApiState {
+    /// The values of a query that select deliveries.
+    ///
+    /// # Errors
+    /// 400 for an unknown status or channel, or what is no id.
+    pub(in crate::http) fn delivery_filter(
+        &self,
+        query: &Query,
+    ) -> Result<DeliveryFilter, Problem> {
+        Ok(DeliveryFilter {
+            status: query.one_of("status", &DELIVERY_STATUSES)?,
+            client: query.values("client"),
+            lead: query.ids("lead")?,
+            channel: self.channels_in(query)?,
+        })
+    }
+
+    /// Deliveries before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<DeliveryRow>, Problem> {
+        Ok(self.desk.deliveries(filter, limit, cursor).await?)
+    }
+
+    /// A delivery.
+    ///
+    /// # Errors
+    /// 404 if there is none with this id; if the database is away.
+    pub(in crate::http) async fn delivery(&self, id: Id) -> Result<DeliveryRow, Problem> {
+        self.desk.delivery(id).await?.ok_or_else(|| no_such("delivery", id))
+    }
+
+    /// What these deliveries send: the drafts, with the beginnings of their texts.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn drafts_of(
+        &self,
+        deliveries: &[DeliveryRow],
+    ) -> Result<Vec<Excerpt<DraftView>>, Problem> {
+        let ids: Vec<Id> = deliveries.iter().filter_map(|it| it.draft_id).collect();
+        Ok(self.desk.drafts_of_ids(ids).await?)
+    }
+
+    /// What leads are called, by their ids.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn lead_names(
+        &self,
+        leads: impl IntoIterator<Item = Id>,
+    ) -> Result<HashMap<Id, LeadName>, Problem> {
+        let ids: BTreeSet<Id> = leads.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names = self.desk.lead_names(ids.into_iter().collect()).await?;
+        Ok(names.into_iter().map(|name| (name.id, name)).collect())
+    }
+
+    /// The newest messages of a lead, newest first, with the beginnings of their texts.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn newest_messages(
+        &self,
+        lead: Id,
+        limit: usize,
+    ) -> Result<Vec<Excerpt<ListedMessage>>, Problem> {
+        let filter = MessageFilter { lead: vec![lead], ..MessageFilter::default() };
+        let _permit = self.heavy_reads.permit().await;
+        Ok(self.desk.messages(filter, limit, None).await?.items)
+    }
 }
 
 #[derive(Debug, Serialize)]

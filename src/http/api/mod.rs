@@ -30,16 +30,26 @@ mod overview;
 mod pools;
 mod quarantine;
 mod query;
+mod received;
 pub(in crate::http) mod sessions;
 
+#[cfg(test)]
+pub(super) use self::config::NextValueJson;
 pub(super) use self::{
+    clients::{ChannelOfClient, ClientJson},
+    config::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
+    deliveries::DELIVERY_STATUSES,
     named::NamedObject,
+    nodes::{NodeDetailJson, SILENT_MAX as NODE_SILENT_MAX, compared as compared_nodes},
     overview::{KindCount, by_kind},
+    pools::note_in,
+    quarantine::{QUARANTINE_STATUSES, discard_item, replay_item, try_replay},
     query::{Query, parse_id},
+    received::{ReceivedItem, ReceivedJson, ReceivedQuery},
 };
 
 use self::{heavy::HeavyReads, latest::Latest};
-use super::{HttpSetup, admin, problem::Problem};
+use super::{HttpSetup, admin, problem::Problem, untraced::UntracedWebhooks};
 use crate::{
     analyst::Analysts,
     config::Live,
@@ -85,6 +95,8 @@ pub(super) struct ApiState {
     reader: Reader,
     /// Drafts it.
     analysts: Analysts,
+    /// The webhooks that left no row.
+    untraced: UntracedWebhooks,
 }
 
 impl ApiState {
@@ -106,7 +118,13 @@ impl ApiState {
             claims: setup.claims.clone(),
             reader: setup.store.reader(),
             analysts: setup.analysts.clone(),
+            untraced: UntracedWebhooks::default(),
         }
+    }
+
+    /// The webhooks that left no row.
+    pub(super) const fn untraced(&self) -> &UntracedWebhooks {
+        &self.untraced
     }
 
     /// The channels that a filter names.
@@ -173,6 +191,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
                     .default_service(web::to(only_delete)),
             )
             .service(get("/nodes", nodes::list))
+            .service(get("/received", received::list))
             .service(get("/audit", audit::list))
             .configure(configure_sessions)
             .service(get("/calls", model_calls::list))

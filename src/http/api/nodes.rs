@@ -5,13 +5,17 @@ use super::{
     objects::{self, RowKey},
     query::Query,
 };
-use crate::{domain::Timestamp, store::Node, tuning::NodeStatus};
+use crate::{
+    domain::{Id, Timestamp},
+    store::Node,
+    tuning::NodeStatus,
+};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use std::{collections::BTreeSet, time::Duration};
 
 /// A node that was silent for longer is not compared with the others: it may have ended.
-const SILENT_MAX: Duration = Duration::from_secs(60);
+pub(in crate::http) const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// `GET /nodes`, newest first. `config_differs` says whether nodes that live have other
 /// configurations or versions than each other, sections that belong to a machine aside. Nothing is
@@ -21,16 +25,21 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     let (limit, cursor) = (query.limit()?, query.cursor()?);
     let mut nodes = state.desk.nodes().await?;
     nodes.sort_by_key(|node| std::cmp::Reverse(node.id));
-    let mut items: Vec<NodeDetailJson<'_>> = nodes.iter().map(NodeDetailJson::of).collect();
-    let own = state.desk.node();
-    let lives = |node: &Node| node.id == own || node.silent <= SILENT_MAX;
-    let living = nodes.iter().zip(&items).filter(|(node, _)| lives(node));
-    let config_differs = differ(living.filter_map(|(_, item)| item.status.as_ref()));
+    let (mut items, config_differs) = compared(&nodes, state.desk.node());
     items.retain(|item| cursor.is_none_or(|cursor| item.node.id.0 < cursor));
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| has_more).map(|item| item.node.id);
     objects::object(NodesJson { items, next_cursor, config_differs })
+}
+
+/// What each of these nodes says of itself, and whether those that live differ. `own` is this one.
+pub(in crate::http) fn compared(nodes: &[Node], own: Id) -> (Vec<NodeDetailJson<'_>>, bool) {
+    let items: Vec<NodeDetailJson<'_>> = nodes.iter().map(NodeDetailJson::of).collect();
+    let lives = |node: &Node| node.id == own || node.silent <= SILENT_MAX;
+    let living = nodes.iter().zip(&items).filter(|(node, _)| lives(node));
+    let config_differs = differ(living.filter_map(|(_, item)| item.status.as_ref()));
+    (items, config_differs)
 }
 
 /// True if two have another version, or another configuration in the part that they should share.
@@ -47,21 +56,21 @@ struct NodesJson<'a> {
 
 /// A node as it is in the overview.
 #[derive(Debug, Serialize)]
-pub(super) struct NodeJson<'a> {
+pub(in crate::http) struct NodeJson<'a> {
     id: RowKey,
-    role: &'a str,
-    started_at: Timestamp,
-    seen_at: Timestamp,
-    version: Option<String>,
-    host: Option<String>,
-    config_hash: Option<String>,
+    pub(in crate::http) role: &'a str,
+    pub(in crate::http) started_at: Timestamp,
+    pub(in crate::http) seen_at: Timestamp,
+    pub(in crate::http) version: Option<String>,
+    pub(in crate::http) host: Option<String>,
+    pub(in crate::http) config_hash: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct NodeDetailJson<'a> {
+pub(in crate::http) struct NodeDetailJson<'a> {
     #[serde(flatten)]
-    node: NodeJson<'a>,
-    status: Option<NodeStatus>,
+    pub(in crate::http) node: NodeJson<'a>,
+    pub(in crate::http) status: Option<NodeStatus>,
 }
 
 impl<'a> NodeJson<'a> {

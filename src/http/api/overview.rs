@@ -27,6 +27,14 @@ impl ApiState {
         self.totals.get(|| self.desk.totals()).await
     }
 
+    /// The settings of the database's server under which an acknowledged webhook can be lost.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn undurable(&self) -> Result<Vec<String>, StoreError> {
+        self.desk.undurable().await
+    }
+
     /// What was last counted, however old, for a request that must not wait for the database.
     pub(in crate::http) fn last_totals(&self) -> Option<Arc<Totals>> {
         self.totals.last()

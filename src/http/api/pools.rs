@@ -152,7 +152,7 @@ fn size_in(value: &Value) -> Result<usize, Problem> {
 }
 
 /// A note on one line; `None` if it is empty.
-pub(super) fn note_in(text: &str) -> Result<Option<String>, Problem> {
+pub(in crate::http) fn note_in(text: &str) -> Result<Option<String>, Problem> {
     let text = text.trim();
     if text.chars().nth(NOTE_CHARS_MAX).is_some() {
         let detail = format!("may have {NOTE_CHARS_MAX} characters at most");

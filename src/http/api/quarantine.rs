@@ -6,7 +6,8 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    config::Config,
+    domain::{Id, Timestamp},
     http::{
         State,
         operator::Operator,
@@ -14,26 +15,21 @@ use crate::{
         request_id,
         webhook_answers::{problem_of, spelled},
     },
-    ingest::{Answer, Replay, ReplayError},
-    store::{AuditEntry, ListedQuarantine, QuarantineFilter, QuarantineRow},
+    ingest::{Answer, Replay, ReplayError, TriedReplay},
+    store::{AuditEntry, ListedQuarantine, Page, QuarantineFilter, QuarantineRow},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 
 /// The states of an item.
-const STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
+pub(in crate::http) const QUARANTINE_STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
 /// `GET /quarantine`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let known = ["status", "client", "channel", "limit", "cursor"];
     let query = Query::parse(&request, &known)?;
-    let filter = QuarantineFilter {
-        status: query.one_of("status", &STATUSES)?,
-        client: query.values("client"),
-        channel: state.channels_in(&query)?,
-    };
-    let _permit = state.heavy_reads.permit().await;
-    let page = state.desk.quarantine(filter, query.limit()?, query.cursor()?).await?;
+    let filter = state.quarantine_filter(&query)?;
+    let page = state.quarantined(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(QuarantineJson::of).collect();
     objects::page(items, page.next)
 }
@@ -57,9 +53,50 @@ pub(super) async fn replay(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    Query::none(&request)?;
+    let query = Query::parse(&request, &["dry_run"])?;
+    let is_dry = match query.text("dry_run")? {
+        Some("true") => true,
+        Some("false") | None => false,
+        Some(_) => return Err(Problem::bad_request("dry_run", "must be true or false")),
+    };
+    if is_dry {
+        let tried = try_replay(&state, &webhooks_state, &path).await?;
+        return objects::object(TriedJson::of(&tried));
+    }
+    let answer = replay_item(&state, &webhooks_state, &path, &request).await?;
+    Ok(spelled(&answer, &request_id::of(&request)).1)
+}
+
+/// What this version would make of a quarantined webhook. Nothing is stored.
+///
+/// # Errors
+/// 404 if there is no such item; 409 if its channel or its client is gone.
+pub(in crate::http) async fn try_replay(
+    state: &ApiState,
+    webhooks_state: &State,
+    path: &str,
+) -> Result<TriedReplay, Problem> {
     let permit = state.heavy_reads.permit().await;
-    let item = found(&state, &path).await?;
+    let item = found(state, path).await?;
+    drop(permit);
+    let cfg = webhooks_state.config.get();
+    let replay = replay_of(item, webhooks_state, &cfg, "")?;
+    replay.tried().map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// Interprets a held item again, and stores what it means.
+///
+/// # Errors
+/// 404 if there is no such item; 409 if it is not held, or its channel or its client is gone; as a
+/// webhook otherwise.
+pub(in crate::http) async fn replay_item(
+    state: &ApiState,
+    webhooks_state: &State,
+    path: &str,
+    request: &HttpRequest,
+) -> Result<Answer, Problem> {
+    let permit = state.heavy_reads.permit().await;
+    let item = found(state, path).await?;
     drop(permit);
     if item.status != "held" {
         return Err(Problem::conflict(format!(
@@ -68,15 +105,8 @@ pub(super) async fn replay(
         )));
     }
     let cfg = webhooks_state.config.get();
-    let channel = webhooks_state.channels.get(item.channel.as_str()).ok_or_else(|| {
-        Problem::conflict(format!("this version has no channel `{}`", item.channel))
-    })?;
-    let client = cfg.client(&item.client_id).ok_or_else(|| {
-        Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
-    })?;
-    let request_id = request_id::of(&request);
-    let replay =
-        Replay { item, channel: channel.channel.as_ref(), client, request_id: &request_id };
+    let request_id = request_id::of(request);
+    let replay = replay_of(item, webhooks_state, &cfg, &request_id)?;
     let answer = webhooks_state.intake.replay(replay, &state.desk, &cfg).await;
     let answer = answer.map_err(|error| match error {
         ReplayError::Unreadable(error) => Problem::internal(error.to_string()),
@@ -85,9 +115,24 @@ pub(super) async fn replay(
     })?;
     // One that is not understood yet is still held: nothing has changed.
     if !matches!(answer, Answer::Quarantined { .. }) {
-        state.record(settled(&request, "quarantine.replay", &path, "replayed")).await;
+        state.record(settled(request, "quarantine.replay", path, "replayed")).await;
     }
-    Ok(spelled(&answer, &request_id).1)
+    Ok(answer)
+}
+
+fn replay_of<'a>(
+    item: QuarantineRow,
+    webhooks_state: &'a State,
+    cfg: &'a Config,
+    request_id: &'a str,
+) -> Result<Replay<'a>, Problem> {
+    let channel = webhooks_state.channels.get(item.channel.as_str()).ok_or_else(|| {
+        Problem::conflict(format!("this version has no channel `{}`", item.channel))
+    })?;
+    let client = cfg.client(&item.client_id).ok_or_else(|| {
+        Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
+    })?;
+    Ok(Replay { item, channel: channel.channel.as_ref(), client, request_id })
 }
 
 /// `DELETE /quarantine/{id}`: the item stays, as discarded.
@@ -97,8 +142,21 @@ pub(super) async fn discard(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
+    let (item, _) = discard_item(&state, &path, &request).await?.split();
+    objects::object(QuarantineJson::of(&item))
+}
+
+/// Marks a held item as discarded.
+///
+/// # Errors
+/// 404 if there is no such item, 409 if it is not held; if the database is away.
+pub(in crate::http) async fn discard_item(
+    state: &ApiState,
+    path: &str,
+    request: &HttpRequest,
+) -> Result<QuarantineRow, Problem> {
     let _permit = state.heavy_reads.permit().await;
-    let item = found(&state, &path).await?;
+    let item = found(state, path).await?;
     if !state.desk.settle_quarantine(item.id, "discarded").await? {
         return Err(Problem::conflict(format!(
             "the item is {}: only a held one is discarded",
@@ -106,9 +164,51 @@ pub(super) async fn discard(
         )));
     }
     tracing::info!(quarantine.id = item.id, "discarded by hand");
-    state.record(settled(&request, "quarantine.discard", &path, "discarded")).await;
-    let (item, _) = found(&state, &path).await?.split();
-    objects::object(QuarantineJson::of(&item))
+    state.record(settled(request, "quarantine.discard", path, "discarded")).await;
+    found(state, path).await
+}
+
+impl ApiState {
+    /// The values of a query that select quarantined webhooks.
+    ///
+    /// # Errors
+    /// 400 for an unknown status or channel.
+    pub(in crate::http) fn quarantine_filter(
+        &self,
+        query: &Query,
+    ) -> Result<QuarantineFilter, Problem> {
+        Ok(QuarantineFilter {
+            status: query.one_of("status", &QUARANTINE_STATUSES)?,
+            client: query.values("client"),
+            channel: self.channels_in(query)?,
+        })
+    }
+
+    /// Quarantined webhooks before `cursor`, newest first.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn quarantined(
+        &self,
+        filter: QuarantineFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ListedQuarantine>, Problem> {
+        let _permit = self.heavy_reads.permit().await;
+        Ok(self.desk.quarantine(filter, limit, cursor).await?)
+    }
+
+    /// A quarantined webhook with its body.
+    ///
+    /// # Errors
+    /// 404 if there is none with this id; if the database is away.
+    pub(in crate::http) async fn quarantined_item(
+        &self,
+        path: &str,
+    ) -> Result<QuarantineRow, Problem> {
+        let _permit = self.heavy_reads.permit().await;
+        found(self, path).await
+    }
 }
 
 /// The row of the audit log for a held item that has become `status`.
@@ -166,5 +266,62 @@ pub(super) struct QuarantineDetailJson<'a> {
 impl<'a> QuarantineDetailJson<'a> {
     pub(super) fn of(row: &'a ListedQuarantine, payload: &'a str) -> Self {
         Self { item: QuarantineJson::of(row), payload }
+    }
+}
+
+/// What this version would make of an item.
+#[derive(Debug, Serialize)]
+struct TriedJson<'a> {
+    dry_run: bool,
+    /// `understood`, `ignored` or `quarantined`.
+    outcome: &'static str,
+    event_type: Option<&'a str>,
+    reason: Option<&'a str>,
+    /// What it says has happened, in a word.
+    signal: Option<&'static str>,
+    identities: Vec<IdentityTried<'a>>,
+    direction: Option<&'static str>,
+    subject: Option<&'a str>,
+    body: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct IdentityTried<'a> {
+    kind: &'static str,
+    value: &'a str,
+}
+
+impl<'a> TriedJson<'a> {
+    fn of(tried: &'a TriedReplay) -> Self {
+        let empty = Self {
+            dry_run: true,
+            outcome: tried.outcome(),
+            event_type: tried.event_type(),
+            reason: None,
+            signal: None,
+            identities: Vec::new(),
+            direction: None,
+            subject: None,
+            body: None,
+        };
+        match tried {
+            TriedReplay::Ignored { reason, .. } => Self { reason: Some(reason), ..empty },
+            TriedReplay::Quarantined { reason, .. } => Self { reason: Some(reason), ..empty },
+            TriedReplay::Understood(event) => {
+                let message = event.signal.message();
+                let identity = |it: &'a crate::domain::Identity| IdentityTried {
+                    kind: it.kind.as_str(),
+                    value: &it.value,
+                };
+                Self {
+                    signal: Some(tried.signal()),
+                    identities: event.identities.iter().map(identity).collect(),
+                    direction: message.map(|it| it.direction.as_str()),
+                    subject: message.and_then(|it| it.subject.as_deref()),
+                    body: message.map(|it| it.body.as_str()),
+                    ..empty
+                }
+            }
+        }
     }
 }

@@ -44,6 +44,11 @@ pub(in crate::http) struct SessionJson {
 }
 
 impl SessionJson {
+    /// Its id.
+    pub(in crate::http) const fn key(&self) -> i64 {
+        self.id.0
+    }
+
     fn of(row: SessionRow, state: &State, own: Option<i64>) -> Self {
         let (now, user) = (wall_clock(), state.user(&row.user_name));
         let [created_at, used_at, expires_at] = [row.created_at, row.used_at, row.expires_at]

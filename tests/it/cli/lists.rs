@@ -22,13 +22,14 @@ use std::{
 };
 
 /// All lists, with the field that names an object.
-const LISTS: [(&str, &str); 13] = [
+const LISTS: [(&str, &str); 14] = [
     ("jobs", "id"),
     ("leads", "id"),
     ("messages", "id"),
     ("drafts", "id"),
     ("deliveries", "id"),
     ("quarantine", "id"),
+    ("received", "id"),
     ("operations", "id"),
     ("pools", "kind"),
     ("actors", "name"),

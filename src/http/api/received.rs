@@ -1,0 +1,257 @@
+//! `/received`: what came in and what went out, newest first, also what left no row.
+//!
+//! What is stored is known for good. What left no row is known since the start of this node, and of
+//! this node only (`http/untraced.rs`).
+
+use super::{
+    ApiResult, ApiState,
+    objects::{self, RowKey},
+    query::Query,
+};
+use crate::{
+    domain::{
+        Id, Timestamp,
+        received::{RECEIVED_OUTCOMES, STORED_OUTCOMES},
+    },
+    http::{
+        problem::Problem,
+        untraced::{UntracedFilter, UntracedWebhook},
+    },
+    store::{Page, ReceivedFilter, ReceivedRow},
+};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct ReceivedQuery {
+    pub(in crate::http) client: Vec<String>,
+    pub(in crate::http) channel: Vec<String>,
+    /// Of [`RECEIVED_OUTCOMES`]; all if it is empty.
+    pub(in crate::http) outcome: Vec<String>,
+    pub(in crate::http) sought: Option<String>,
+}
+
+impl ReceivedQuery {
+    fn wants(&self, outcomes: &[&str]) -> bool {
+        self.outcome.is_empty() || self.outcome.iter().any(|it| outcomes.contains(&it.as_str()))
+    }
+}
+
+/// One thing of the list.
+#[derive(Clone, Debug)]
+pub(in crate::http) enum ReceivedItem {
+    Stored(ReceivedRow),
+    Untraced(UntracedWebhook),
+}
+
+impl ReceivedItem {
+    pub(in crate::http) const fn key(&self) -> Id {
+        match self {
+            Self::Stored(row) => row.id(),
+            Self::Untraced(webhook) => webhook.key,
+        }
+    }
+
+    /// What became of it, of [`RECEIVED_OUTCOMES`].
+    pub(in crate::http) fn outcome(&self) -> &str {
+        match self {
+            Self::Stored(ReceivedRow::Message(it)) if it.source == "postroom" => "sent",
+            Self::Stored(ReceivedRow::Message(_)) => "stored",
+            Self::Stored(ReceivedRow::Quarantined(_)) => "quarantined",
+            Self::Untraced(it) => it.outcome,
+        }
+    }
+}
+
+impl ApiState {
+    /// The values of a query that select what was received.
+    ///
+    /// # Errors
+    /// 400 for an unknown channel or outcome, or a text that is too long.
+    pub(in crate::http) fn received_query(&self, query: &Query) -> Result<ReceivedQuery, Problem> {
+        Ok(ReceivedQuery {
+            client: query.values("client"),
+            channel: self.channels_in(query)?,
+            outcome: query.one_of("outcome", &RECEIVED_OUTCOMES)?,
+            sought: query.text("q")?.map(str::to_owned),
+        })
+    }
+
+    /// What was received before `cursor`, newest first. The database is only asked if what is
+    /// stored is asked for.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn received(
+        &self,
+        asked: ReceivedQuery,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ReceivedItem>, Problem> {
+        // 1. What left no row.
+        let filter = UntracedFilter {
+            clients: &asked.client,
+            channels: &asked.channel,
+            outcomes: &asked.outcome,
+            sought: asked.sought.as_deref(),
+            before: cursor,
+        };
+        let untraced = self.untraced.list(&filter, limit + 1);
+        // 2. What is stored.
+        let stored = if asked.wants(&STORED_OUTCOMES) {
+            let filter = ReceivedFilter {
+                client: asked.client.clone(),
+                channel: asked.channel.clone(),
+                sought: asked.sought.clone(),
+            };
+            let _permit = self.heavy_reads.permit().await;
+            self.desk.received(filter, limit, cursor).await?
+        } else {
+            Page { items: Vec::new(), next: None }
+        };
+        // 3. Both, down to where what is stored ends on this page.
+        let end = stored.next.unwrap_or_default();
+        let untraced = untraced.into_iter().filter(|it| it.key > end).map(ReceivedItem::Untraced);
+        let mut items: Vec<ReceivedItem> =
+            stored.items.into_iter().map(ReceivedItem::Stored).chain(untraced).collect();
+        items.sort_unstable_by_key(|item| std::cmp::Reverse(item.key()));
+        let has_more = items.len() > limit || stored.next.is_some();
+        items.truncate(limit);
+        let last = items.last().map(ReceivedItem::key);
+        let next = if items.len() < limit { stored.next } else { last.filter(|_| has_more) };
+        items.retain(|item| asked.wants(&[item.outcome()]));
+        Ok(Page { items, next })
+    }
+}
+
+/// `GET /received`.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let known = ["client", "channel", "outcome", "q", "limit", "cursor"];
+    let query = Query::parse(&request, &known)?;
+    let asked = state.received_query(&query)?;
+    let page = state.received(asked, query.limit()?, query.cursor()?).await?;
+    objects::object(ReceivedPage {
+        items: page.items.iter().map(ReceivedJson::of).collect(),
+        next_cursor: page.next.map(RowKey),
+        node: RowKey(state.desk.node()),
+        untraced_since: state.untraced.since(),
+    })
+}
+
+#[derive(Debug, Serialize)]
+struct ReceivedPage<'a> {
+    items: Vec<ReceivedJson<'a>>,
+    next_cursor: Option<RowKey>,
+    /// The node whose webhooks without a row are listed, and since when.
+    node: RowKey,
+    untraced_since: Timestamp,
+}
+
+/// One thing that was received or sent.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct ReceivedJson<'a> {
+    id: RowKey,
+    /// When it was received or, if it is ours, stored; of several alike, the last.
+    pub(in crate::http) at: Timestamp,
+    /// Of several alike, the first.
+    first_at: Timestamp,
+    pub(in crate::http) outcome: &'a str,
+    pub(in crate::http) reason: Option<&'a str>,
+    /// The name in the path of the webhook; `configured` says whether it is one of a client.
+    pub(in crate::http) client_id: &'a str,
+    pub(in crate::http) configured: bool,
+    pub(in crate::http) channel: &'a str,
+    pub(in crate::http) direction: Option<&'a str>,
+    pub(in crate::http) event_type: Option<&'a str>,
+    message_id: Option<RowKey>,
+    lead_id: Option<RowKey>,
+    quarantine_id: Option<RowKey>,
+    /// Of a quarantined webhook: `held`, `replayed` or `discarded`.
+    pub(in crate::http) status: Option<&'a str>,
+    pub(in crate::http) provider_id: Option<&'a str>,
+    pub(in crate::http) request_id: Option<&'a str>,
+    /// The address of a sender that proved nothing; of IPv6, its network.
+    pub(in crate::http) address: Option<&'a str>,
+    /// How many were alike.
+    pub(in crate::http) count: i64,
+}
+
+impl<'a> ReceivedJson<'a> {
+    pub(in crate::http) fn of(item: &'a ReceivedItem) -> Self {
+        let outcome = item.outcome();
+        match item {
+            ReceivedItem::Stored(ReceivedRow::Message(it)) => Self {
+                at: it.created_at,
+                first_at: it.created_at,
+                reason: None,
+                direction: Some(&it.direction),
+                event_type: it.event_type.as_deref(),
+                message_id: Some(RowKey(it.id)),
+                lead_id: Some(RowKey(it.lead_id)),
+                provider_id: it.provider_id.as_deref(),
+                request_id: it.request_id.as_deref(),
+                ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
+            },
+            ReceivedItem::Stored(ReceivedRow::Quarantined(it)) => Self {
+                at: Timestamp::from_millis(it.last_received_at.0),
+                first_at: Timestamp::from_millis(it.received_at.0),
+                reason: Some(&it.reason),
+                direction: Some("inbound"),
+                event_type: it.event_type.as_deref(),
+                quarantine_id: Some(RowKey(it.id)),
+                status: Some(&it.status),
+                request_id: it.request_id.as_deref(),
+                count: it.count,
+                ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
+            },
+            ReceivedItem::Untraced(it) => Self {
+                at: it.at,
+                first_at: it.first_at,
+                reason: Some(it.reason.as_str()).filter(|it| !it.is_empty()),
+                configured: it.is_configured,
+                direction: Some("inbound"),
+                event_type: it.event_type.as_deref(),
+                message_id: it.message_id.map(RowKey),
+                lead_id: it.lead_id.map(RowKey),
+                request_id: Some(&it.request_id),
+                address: it.address.as_deref(),
+                count: i64::try_from(it.alike).unwrap_or(i64::MAX),
+                ..Self::empty(it.key, outcome, &it.client, it.channel)
+            },
+        }
+    }
+
+    /// The lead, if there is one.
+    pub(in crate::http) fn lead(&self) -> Option<Id> {
+        self.lead_id.map(|it| it.0)
+    }
+
+    /// The quarantined webhook, if it is one.
+    pub(in crate::http) fn quarantine(&self) -> Option<Id> {
+        self.quarantine_id.map(|it| it.0)
+    }
+
+    const fn empty(id: Id, outcome: &'a str, client_id: &'a str, channel: &'a str) -> Self {
+        Self {
+            id: RowKey(id),
+            at: Timestamp::from_millis(0),
+            first_at: Timestamp::from_millis(0),
+            outcome,
+            reason: None,
+            client_id,
+            configured: true,
+            channel,
+            direction: None,
+            event_type: None,
+            message_id: None,
+            lead_id: None,
+            quarantine_id: None,
+            status: None,
+            provider_id: None,
+            request_id: None,
+            address: None,
+            count: 1,
+        }
+    }
+}
