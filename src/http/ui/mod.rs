@@ -4,6 +4,13 @@
 //! file. The pages are made of `parts`, stand in the `frame`, and work without the script.
 
 mod assets;
+mod audit;
+mod client;
+mod clients;
+mod command;
+mod config;
+mod deliveries;
+mod delivery;
 #[expect(dead_code, reason = "for pages that are written next")]
 mod frame;
 mod health;
@@ -13,11 +20,14 @@ mod overview;
 #[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
 mod parts;
 mod problems;
+mod quarantined;
+mod received;
 mod search;
+mod sends;
 pub(super) mod session;
+mod system;
 mod ticket;
 mod viewer;
-#[expect(dead_code, reason = "for pages that are written next")]
 mod visit;
 
 pub(super) use self::{
@@ -55,8 +65,33 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .route("/", web::get().to(overview::show))
             .route("/look", web::post().to(look::change))
             .route("/search", web::get().to(search::show))
+            .configure(received_and_sent)
+            .configure(set_up)
             .default_service(web::to(not_found)),
     );
+}
+
+/// What came in, what went out, and what a person settles of it.
+fn received_and_sent(cfg: &mut ServiceConfig) {
+    cfg.route("/deliveries", web::get().to(deliveries::show))
+        .route("/deliveries/{id}", web::get().to(delivery::show))
+        .route("/deliveries/{id}/resolve", web::post().to(delivery::settle))
+        .route("/received", web::get().to(received::show))
+        .route("/quarantine/{id}", web::get().to(quarantined::show))
+        .route("/quarantine/{id}/replay", web::post().to(quarantined::replay))
+        .route("/quarantine/{id}/discard", web::post().to(quarantined::discard))
+        .route("/quarantine/{id}/group", web::post().to(quarantined::change_group));
+}
+
+/// How the daemon is set up, and who changed it.
+fn set_up(cfg: &mut ServiceConfig) {
+    cfg.route("/clients", web::get().to(clients::show))
+        .route("/clients/{id}", web::get().to(client::show))
+        .route("/config", web::get().to(config::show))
+        .route("/config/reload", web::post().to(config::reload))
+        .route("/system", web::get().to(system::show))
+        .route("/sessions/{id}/revoke", web::post().to(system::revoke))
+        .route("/audit", web::get().to(audit::show));
 }
 
 /// Answers for a path at which there is nothing: to a person with a page, to a program as the API

@@ -124,6 +124,40 @@ impl Visit {
         pair.map(|it| it.1.as_str())
     }
 
+    /// The clients whose rows the page shows, as a filter of the store; empty for all.
+    pub(super) fn clients(&self) -> Vec<String> {
+        match (&self.client, &self.viewer.clients) {
+            (Some(client), _) => vec![client.clone()],
+            (None, None) => Vec::new(),
+            // No client has this id, so nothing is shown to those who see no client.
+            (None, Some(clients)) if clients.is_empty() => vec!["-".to_owned()],
+            (None, Some(clients)) => clients.to_vec(),
+        }
+    }
+
+    /// Allows to see what belongs to a client. `what` names it.
+    ///
+    /// # Errors
+    /// 404, as if it did not exist.
+    pub(super) fn must_see(&self, client: &str, what: &str) -> Result<(), Problem> {
+        if self.viewer.sees(client) {
+            return Ok(());
+        }
+        Err(Problem::not_found(format!("there is no {what} that you may see at this address")))
+    }
+
+    /// Allows what shows things of all clients.
+    ///
+    /// # Errors
+    /// 403 for those who see some clients only.
+    pub(super) fn must_see_all(&self) -> Result<(), Problem> {
+        if self.viewer.clients.is_none() {
+            return Ok(());
+        }
+        let detail = "this page is about all clients, and you see some of them only";
+        Err(Problem::new(Cause::Forbidden, detail))
+    }
+
     /// What was done by the form that led here (`?done=`).
     pub(super) fn done(&self) -> Option<&str> {
         self.given("done")

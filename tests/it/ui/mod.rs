@@ -1,11 +1,14 @@
 //! What people look at: pages as a browser asks for them, and the streams that keep them live.
 
+mod deliveries;
 mod door;
 mod events;
 mod frame;
+mod received;
+mod set_up;
 
 use crate::support::daemon::Daemon;
-use reqwest::{RequestBuilder, Response, header};
+use reqwest::{RequestBuilder, Response, header, redirect::Policy};
 use std::collections::BTreeMap;
 
 /// What every page may do, and no more.
@@ -45,6 +48,28 @@ pub fn browse(daemon: &Daemon, path: &str) -> RequestBuilder {
 /// Asks for a page, and checks what every page promises.
 pub async fn page(daemon: &Daemon, path: &str) -> PageAnswer {
     checked(browse(daemon, path).send().await.unwrap()).await
+}
+
+/// Sends a form of a page, and returns the status and where it leads.
+pub async fn submit(daemon: &Daemon, path: &str, form: &[(&str, &str)]) -> (u16, String) {
+    submit_as(daemon, daemon.admin_token(), path, form).await
+}
+
+/// The same as the owner of a token.
+pub async fn submit_as(
+    daemon: &Daemon,
+    token: &str,
+    path: &str,
+    form: &[(&str, &str)],
+) -> (u16, String) {
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = client.post(daemon.url(path)).bearer_auth(token);
+    let request = request.header(header::ACCEPT, "text/html");
+    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = request.body(body).send().await.unwrap();
+    let to = answer.headers().get(header::LOCATION).map_or("", |it| it.to_str().unwrap());
+    (answer.status().as_u16(), to.to_owned())
 }
 
 /// Reads a page, and checks what every page promises.

@@ -1,0 +1,111 @@
+//! `/audit`: who changed what, when, and how.
+
+use super::{
+    PageResult,
+    command::copy_command,
+    frame::{PageContent, PagePlace},
+    parts::{
+        ButtonLook, Column, PageTable, Sign, TableRow, button, choice, clock, empty, field, id,
+        older, one_line, outside, two,
+    },
+    visit::Visit,
+};
+use crate::{
+    domain::Timestamp,
+    store::{AUDIT_ACTIONS, AuditRow},
+};
+use maud::{Markup, html};
+
+/// The characters of a value that a row shows.
+const VALUE_CHARS: usize = 120;
+
+/// `GET /audit`.
+pub(super) async fn show(visit: Visit) -> PageResult {
+    visit.must_see_all()?;
+    let known = ["action", "actor", "target", "since", "until", "limit", "cursor"];
+    let query = visit.query(&known)?;
+    let page = visit.api().audit_rows(&query, query.limit()?).await?;
+    let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
+    let body = html! {
+        p.crumb.sm { a href=(visit.to("/system")) { "System" } }
+        div.head { h1 { "Audit" } span.sm.mut { "each change by a person, a command, a file or a signal" } span.end { (copy_command(&visit, "postroom audit list", &["action", "actor", "target", "since", "until"])) } }
+        (filter(&visit))
+        div.mt {
+            @if page.items.is_empty() {
+                (empty("Nothing matches.", "A change is listed here as soon as somebody makes one."))
+            } @else { (table(&visit, &page.items)) }
+        }
+        (older(older_page.as_deref(), "newest first"))
+    };
+    Ok(visit.answer(&PageContent::new(PagePlace::System, "System · audit", body)))
+}
+
+fn filter(visit: &Visit) -> Markup {
+    let given = |name: &str| visit.given(name).unwrap_or_default().to_owned();
+    let action = given("action");
+    // Several actions come from a link: they stay as they are.
+    let is_listed = action.is_empty() || AUDIT_ACTIONS.contains(&action.as_str());
+    let several = (!is_listed).then_some((action.as_str(), action.as_str()));
+    let actions = [("", "all")].into_iter().chain(several).chain(AUDIT_ACTIONS.map(|it| (it, it)));
+    html! {
+        form.filter role="search" {
+            (choice("What", "action", &action, actions))
+            (field("Who", "actor", &given("actor"), "a name", None))
+            (field("To what", "target", &given("target"), "an id, a key or a kind", None))
+            (field("Since", "since", &given("since"), "4h", None))
+            (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))
+        }
+    }
+}
+
+fn table(visit: &Visit, rows: &[AuditRow]) -> Markup {
+    let columns = [
+        Column::new("what").cut(),
+        Column::new("when").beside(),
+        Column::new("who").below(),
+        Column::new("to what"),
+        Column::new("old → new"),
+        Column::new("request"),
+    ];
+    let rows = rows.iter().map(|row| {
+        let note = row.note.as_deref().filter(|it| !it.is_empty());
+        let what = match note {
+            Some(note) => two(&row.action, one_line(note, VALUE_CHARS)),
+            None => html! { (row.action) },
+        };
+        TableRow::new([
+            what,
+            clock(Timestamp::from_millis(row.happened_at.0), visit.now),
+            two(outside(&row.actor), html! { "by " (row.via) }),
+            html! { @if let Some(target) = &row.target { (outside(target)) } @else { span.z { "–" } } },
+            values(row.old_value.as_deref(), row.new_value.as_deref()),
+            html! { @if let Some(request) = &row.request_id { (id(request)) } @else { span.z { "–" } } },
+        ])
+        .keyed(row.id)
+    });
+    let table = PageTable::new("Changes", columns).caption_hidden().rows(rows);
+    html! { (table) }
+}
+
+fn values(old: Option<&str>, new: Option<&str>) -> Markup {
+    if old.is_none() && new.is_none() {
+        return html! { span.z { "–" } };
+    }
+    html! {
+        @if let Some(old) = old { del { (one_line(old, VALUE_CHARS)) } " " }
+        @if let Some(new) = new { ins { (one_line(new, VALUE_CHARS)) } } @else { "gone" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_texts_from_outside() {
+        let shown = values(Some("<b>"), Some("\u{202e}x")).into_string();
+        assert!(shown.contains("&lt;b&gt;") && shown.contains("\\u202ex"), "{shown}");
+        assert!(values(None, None).into_string().contains("–"));
+        assert!(values(Some("a"), None).into_string().contains("gone"));
+    }
+}

@@ -1,0 +1,326 @@
+//! `/config`: what runs, where each value comes from, what waits for a restart, and why a file was
+//! refused. It answers without the database.
+
+use super::{
+    PageResult,
+    command::copy_command,
+    frame::{PageContent, PagePlace},
+    parts::{
+        ButtonLook, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, button, clock,
+        copy_button, empty, field, hidden_input, note, older, outside, post_form, segments, two,
+    },
+    visit::Visit,
+};
+use crate::{
+    http::api::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
+    tuning::ReloadOutcome,
+};
+use actix_web::HttpRequest;
+use maud::{Markup, html};
+
+/// How many values are on a page.
+const VALUES_MAX: usize = 60;
+/// The origin of a value that nobody has set.
+const BY_DEFAULT: &str = "the default";
+
+/// Which values are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConfigShow {
+    Changed,
+    Pending,
+    Override,
+    All,
+}
+
+impl ConfigShow {
+    const ALL: [Self; 4] = [Self::Changed, Self::Pending, Self::Override, Self::All];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Pending => "pending",
+            Self::Override => "override",
+            Self::All => "all",
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Changed => "Changed",
+            Self::Pending => "Waiting for a restart",
+            Self::Override => "Overridden",
+            Self::All => "All",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
+    }
+
+    fn shows(self, value: &ValueJson<'_>) -> bool {
+        match self {
+            Self::Changed => {
+                value.origin != BY_DEFAULT || value.pending.is_some() || value.r#override.is_some()
+            }
+            Self::Pending => value.pending.is_some(),
+            Self::Override => value.r#override.is_some(),
+            Self::All => true,
+        }
+    }
+}
+
+/// `GET /config`.
+pub(super) async fn show(visit: Visit) -> PageResult {
+    let query = visit.query(&["show", "q", "cursor"])?;
+    let chosen =
+        query.parsed("show", ConfigShow::of, || "changed, pending, override or all".to_owned())?;
+    let chosen = chosen.first().copied().unwrap_or(ConfigShow::Changed);
+    let (sought, cursor) = (query.text("q")?, query.text("cursor")?);
+    let moment = ConfigMoment::of(visit.state());
+    let view = moment.view();
+    // 1. Which values: of clients that the viewer may see, on this page.
+    let is_sought = |value: &&ValueJson<'_>| {
+        sought.is_none_or(|text| value.key.contains(text) || value.value.contains(text))
+    };
+    let may_see = |value: &&ValueJson<'_>| {
+        let client = value.key.strip_prefix("clients.").and_then(|it| it.split_once('.'));
+        client.is_none_or(|(client, _)| visit.viewer.sees(client))
+    };
+    let all: Vec<&ValueJson<'_>> = view
+        .values
+        .iter()
+        .filter(|it| chosen.shows(it))
+        .filter(may_see)
+        .filter(is_sought)
+        .collect();
+    let start =
+        cursor.and_then(|key| all.iter().position(|it| it.key == key)).map_or(0, |it| it + 1);
+    let shown: Vec<&ValueJson<'_>> = all.iter().skip(start).take(VALUES_MAX).copied().collect();
+    let has_more = start + shown.len() < all.len();
+    let next = shown.last().filter(|_| has_more).map(|it| visit.with("cursor", Some(&it.key)));
+    // 2. The page.
+    let views = ConfigShow::ALL.map(|it| Segment {
+        word: it.label(),
+        is_on: it == chosen,
+        href: visit.with("show", Some(it.word())),
+    });
+    let body = html! {
+        (head(&visit, &view))
+        (done(&visit))
+        @if let Some(report) = &view.last_reload { (report_notes(&visit, &view, report)) }
+        (standing_notes(&view))
+        div.row.sec {
+            (segments("Which values", &views))
+            span.end.row {
+                (copy_button("Copy as TOML", &as_toml(&shown)))
+                (copy_command(&visit, "postroom config show", &[]))
+            }
+        }
+        form.filter role="search" {
+            (hidden_input("show", chosen.word()))
+            (field("A part of a key or a value", "q", sought.unwrap_or_default(), "", None))
+            (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))
+        }
+        div.mt { (table(&visit, &shown)) }
+        (older_values(next.as_deref(), all.len()))
+    };
+    Ok(visit.answer(&PageContent::new(PagePlace::Config, "Config", body).topics("config")))
+}
+
+/// The values of this page as they are written in a file. A client's keys have another form there.
+fn as_toml(values: &[&ValueJson<'_>]) -> String {
+    let lines = values.iter().filter(|it| !it.key.starts_with("clients."));
+    lines.map(|it| format!("{} = {}\n", it.key, it.value)).collect()
+}
+
+fn older_values(next: Option<&str>, count: usize) -> Markup {
+    html! {
+        @if next.is_some() { (older(next, html! { (count) " values" })) }
+        @else { p.sm.mut.mt { (count) " values" } }
+    }
+}
+
+fn head(visit: &Visit, view: &ConfigJson<'_>) -> Markup {
+    let by = match &view.last_reload {
+        Some(report) if report.outcome == ReloadOutcome::Applied => Some(report.by),
+        Some(report) => report.last_applied.as_ref().map(|it| it.by),
+        None => None,
+    };
+    html! {
+        div.head data-part="head" {
+            h1 { "Config" }
+            span.sm.mut {
+                "loaded " (clock(view.loaded_at, visit.now))
+                @if let Some(by) = by { " by " (outside(by)) } @else { " at the start" }
+                ", hash "
+                span.mono { (view.hash) }
+            }
+            @if visit.viewer.may_operate() {
+                span.end { (post_form("/config/reload", html! { button.btn.tight { (Sign::Retry) "Check and reload" } })) }
+            }
+        }
+        p.sm.mut { "The files are the truth: nothing is edited here. "
+            a href=(visit.to_with("/audit", &[("action", "config.reload,config.refused")])) { "What was changed, and by whom" } }
+    }
+}
+
+fn done(visit: &Visit) -> Markup {
+    let (tone, what, more) = match visit.done() {
+        Some("applied") => (Tone::Good, "Reloaded.", "What the files say applies now."),
+        Some("unchanged") => (Tone::Good, "Nothing has changed.", "The files say what runs."),
+        Some("refused") => (Tone::Bad, "Refused.", "What ran before goes on."),
+        _ => return html! {},
+    };
+    note(tone, what, more, None)
+}
+
+/// What the last reload did, as far as it matters now.
+fn report_notes(visit: &Visit, view: &ConfigJson<'_>, report: &ReportJson<'_>) -> Markup {
+    let refused = report.outcome == ReloadOutcome::Refused;
+    html! {
+        @if refused {
+            div role="alert" {
+                div.note.bad {
+                    (Sign::Fail)
+                    div {
+                        h2 { "The files of " (clock(report.at, visit.now)) " were refused. What was loaded " (clock(view.loaded_at, visit.now)) " runs on." }
+                        ol.errs.ut {
+                            @for error in &report.errors {
+                                li {
+                                    code {
+                                        @match (error.file, error.line) {
+                                            (Some(file), Some(line)) => { (outside(file)) ":" (line) }
+                                            (Some(file), None) => { (outside(file)) }
+                                            _ => { (outside(error.origin.unwrap_or("–"))) }
+                                        }
+                                    }
+                                    span { @if let Some(key) = error.key { code { (outside(key)) } ": " } (outside(error.message)) }
+                                }
+                            }
+                        }
+                        p.sm.mut.ut { "Save the file again: it is read within a second. Or try it first: " code { "postroom config check" } }
+                    }
+                }
+            }
+        }
+        @for overruled in &report.overruled {
+            (note(
+                Tone::Warn,
+                html! { code { (outside(overruled.key)) } " has no effect in " (outside(overruled.origin)) "." },
+                html! { "The variable " code { (outside(overruled.by)) } " wins over the file." },
+                None,
+            ))
+        }
+    }
+}
+
+fn standing_notes(view: &ConfigJson<'_>) -> Markup {
+    let keys = if view.pending.len() == 1 { "key waits" } else { "keys wait" };
+    html! {
+        @if !view.pending.is_empty() {
+            (note(
+                Tone::Warn,
+                html! { (view.pending.len()) " " (keys) " for a restart:" },
+                html! {
+                    @for (at, change) in view.pending.iter().enumerate() {
+                        @if at > 0 { ", " }
+                        code { (outside(change.key)) } " "
+                        (outside(change.old.unwrap_or("–"))) " → " (outside(change.new.unwrap_or("–")))
+                    }
+                    "."
+                },
+                None,
+            ))
+        }
+        @if !view.applying.is_empty() {
+            (note(Tone::Busy, "Still being applied in the database:", html! { (view.applying.join(", ")) "." }, None))
+        }
+        @if view.ignores_overrides {
+            (note(Tone::Warn, "This node ignores overrides.", "It was started with --ignore-overrides.", None))
+        }
+    }
+}
+
+fn table(visit: &Visit, values: &[&ValueJson<'_>]) -> Markup {
+    if values.is_empty() {
+        return empty("No value matches.", "All values are under “All”.");
+    }
+    let columns = [
+        Column::new("key").cut(),
+        Column::new("value").beside(),
+        Column::new("origin"),
+        Column::new("applies"),
+        Column::new("waits"),
+    ];
+    let rows = values.iter().map(|value| row(visit, value).keyed(&value.key));
+    let table =
+        PageTable::new("Values of the configuration", columns).caption_hidden().wide().rows(rows);
+    html! { (table) }
+}
+
+fn row(visit: &Visit, value: &ValueJson<'_>) -> TableRow {
+    let shown = match &value.r#override {
+        Some(set) => html! { code { b { (outside(set)) } " " s { (outside(&value.value)) } } },
+        None => html! { code { (outside(&value.value)) } },
+    };
+    let origin = if value.r#override.is_some() {
+        let mark = StateMark::new(Tone::Warn, Sign::Config, "overridden").badge();
+        html! { a href=(visit.to("/pools")) { (mark) } }
+    } else {
+        html! { span.mono.z[value.origin == BY_DEFAULT] { (outside(&value.origin)) } }
+    };
+    let waits = match &value.pending {
+        Some(next) => two(
+            html! { code { (outside(next.value.as_deref().unwrap_or("removed"))) } },
+            outside(next.origin),
+        ),
+        None => html! { span.z { "–" } },
+    };
+    TableRow::new([
+        html! { code { (outside(&value.key)) } },
+        shown,
+        origin,
+        html! { span.sm { (value.applies.words()) } },
+        waits,
+    ])
+}
+
+/// `POST /config/reload`.
+pub(super) async fn reload(visit: Visit, request: HttpRequest) -> PageResult {
+    visit.must_operate()?;
+    let report = visit.api().reload(&request).await?;
+    Ok(visit.see(&visit.to_with("/config", &[("done", report.outcome.as_str())])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Applies, http::api::NextValueJson};
+
+    fn value(origin: &str, is_pending: bool, set: Option<&str>) -> ValueJson<'static> {
+        let next = NextValueJson { value: None, origin: "file:7" };
+        ValueJson {
+            key: "server.workers".to_owned(),
+            value: "<script>".to_owned(),
+            origin: origin.to_owned(),
+            applies: Applies::Restart,
+            pending: is_pending.then_some(next),
+            r#override: set.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_view_shows_what_its_name_says() {
+        for (value, shown) in [
+            (value(BY_DEFAULT, false, None), [false, false, false, true]),
+            (value("local.toml:3", false, None), [true, false, false, true]),
+            (value(BY_DEFAULT, true, None), [true, true, false, true]),
+            (value(BY_DEFAULT, false, Some("16")), [true, false, true, true]),
+        ] {
+            assert_eq!(ConfigShow::ALL.map(|it| it.shows(&value)), shown);
+        }
+        for it in ConfigShow::ALL {
+            assert_eq!(ConfigShow::of(it.word()), Some(it));
+        }
+    }
+}

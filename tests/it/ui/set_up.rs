@@ -1,0 +1,191 @@
+//! Clients, configuration, nodes and the audit log.
+
+use super::{checked, page, submit, submit_as};
+use crate::support::{
+    both::Place,
+    daemon::{Daemon, Options},
+    eventually,
+    leftovers::Leftover,
+    proxy::{Proxy, Way},
+    web::{ask, sms},
+};
+use reqwest::Method;
+use std::time::Duration;
+
+const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n\
+    [[clients]]\nid = \"demo\"\nname = \"<b>Demo</b>\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
+    [[clients]]\nid = \"quiet\"\n[clients.channels.instantly]\nsecret = \"a-secret-of-quiet-0123\"\n";
+
+async fn start() -> Daemon {
+    let daemon = Place::sqlite().start(CONFIG).await;
+    daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+    daemon
+}
+
+async fn reload(daemon: &Daemon) -> String {
+    let (status, to) = submit(daemon, "/config/reload", &[]).await;
+    assert_eq!(status, 303);
+    to
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_shown_with_their_health_and_their_webhooks() {
+    let daemon = start().await;
+    ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    let list = page(&daemon, "/clients").await;
+    assert_eq!(list.status, 200);
+    list.has("&lt;b&gt;Demo&lt;/b&gt;")
+        .lacks("<b>Demo")
+        .has("href=\"/clients/quiet\"")
+        .has("none yet");
+    let demo = page(&daemon, "/clients/demo").await;
+    let address = format!("http://127.0.0.1:{}/webhooks/sms/demo", daemon.port());
+    demo.has(&address).has("A webhook needs no secret.").has("Last message of a lead");
+    demo.has("outcome=duplicate").has("test.toml:");
+    let quiet = page(&daemon, "/clients/quiet").await;
+    quiet
+        .has("/webhooks/instantly/quiet")
+        .has("must show the secret (…)")
+        .lacks("a-secret-of-quiet");
+    assert_eq!(page(&daemon, "/clients/nobody").await.status, 404);
+    let api = ask(daemon.api(Method::GET, "/clients/demo")).await;
+    assert_eq!((api.field("health"), &api.body["quarantined"]), ("well", &0.into()), "{api:?}");
+    assert!(api.body["channels"][0]["last_inbound_at"].is_string(), "{api:?}");
+    // What is not understood is told in words.
+    ask(daemon.webhook("sms", "demo").json(&serde_json::json!({"type": "Nope", "body": "Hello"})))
+        .await;
+    page(&daemon, "/clients/demo").await.has("1 webhook was not understood");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_configuration_is_shown_with_its_places_and_a_refusal_with_its_line() {
+    let mut daemon = start().await;
+    let changed = page(&daemon, "/config").await;
+    assert_eq!(changed.status, 200);
+    changed.has("test.toml:2").has("Check and reload").lacks("a-secret-of-quiet").has("***");
+    page(&daemon, "/config?show=all&q=retention").await.has("retention.").has("the default");
+    page(&daemon, "/config?show=pending").await.has("No value matches.");
+    assert_eq!(page(&daemon, "/config?show=some").await.status, 400);
+    assert_eq!(reload(&daemon).await, "/config?done=unchanged");
+
+    // A file that is wrong is refused with its line, and what ran runs on.
+    daemon.configure(&format!("{CONFIG}[ingest]\nqueue = \"<script>\"\n"));
+    assert_eq!(reload(&daemon).await, "/config?done=refused");
+    let refused = page(&daemon, "/config?done=refused").await;
+    refused.has("were refused").has("test.toml:").has("ingest.queue").lacks("<script>\"");
+    // Once it is mended, a key that needs a restart waits.
+    daemon.configure(&format!("{CONFIG}[server]\nworkers = 3\n"));
+    assert_eq!(reload(&daemon).await, "/config?done=applied");
+    let waits = page(&daemon, "/config?show=pending").await;
+    waits.has("1 key waits for a restart:").has("server.workers").lacks("were refused");
+    page(&daemon, "/audit?action=config.reload,config.refused").await.has("config.refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn system_shows_nodes_and_what_must_hold() {
+    let daemon = start().await;
+    let system = eventually(Duration::from_secs(20), async || {
+        let system = page(&daemon, "/system").await;
+        system.html.contains("this one").then_some(system)
+    })
+    .await;
+    system.has("balanced: ").has(env!("CARGO_PKG_VERSION")).has("sqlite").lacks("are not alike");
+    assert_eq!(page(&daemon, "/system?client=demo").await.status, 200);
+    assert_eq!(page(&daemon, "/audit?actors=dana").await.status, 400);
+    page(&daemon, "/audit?actor=dana").await.has("Nothing matches.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn config_and_system_answer_without_the_database() {
+    let Some(place) = Place::postgres() else { return };
+    let url = place.database_url().unwrap();
+    let proxy = Proxy::before(url).await;
+    let daemon = Daemon::start(Options {
+        config: CONFIG.to_owned(),
+        database_url: Some(url.to_owned()),
+        told_url: Some(proxy.url(url)),
+        ..Options::default()
+    })
+    .await;
+    page(&daemon, "/system").await.lacks("The database does not answer");
+    proxy.set(Way::Silent);
+    let away = eventually(Duration::from_secs(30), async || {
+        let system = page(&daemon, "/system").await;
+        let says = system.html.contains("The database does not answer");
+        (system.status == 200 && says).then_some(system)
+    })
+    .await;
+    away.has("What is grey here was read before.").has("class=\"stale\"");
+    page(&daemon, "/config").await.has("test.toml:").has("Check and reload");
+    proxy.set(Way::Open);
+    eventually(Duration::from_secs(60), async || {
+        let system = page(&daemon, "/system").await;
+        (!system.html.contains("The database does not answer")).then_some(())
+    })
+    .await;
+}
+
+/// A reviewer and a viewer.
+const USERS: &str = r#"
+    [[admin.users]]
+    name = "kim"
+    role = "reviewer"
+    token = "kims-token-of-24-characters-"
+    [[admin.users]]
+    name = "vic"
+    role = "viewer"
+    token = "vics-token-of-24-characters-"
+"#;
+const KIM: &str = "kims-token-of-24-characters-";
+const VIC: &str = "vics-token-of-24-characters-";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_looks_a_reviewer_settles_and_only_an_operator_does_the_rest() {
+    let daemon = Place::sqlite().start(&format!("{CONFIG}{USERS}")).await;
+    let body = serde_json::json!({"type": "Nope", "body": "a text of the body"});
+    let held = ask(daemon.webhook("sms", "demo").json(&body)).await;
+    let item = format!("/quarantine/{}", held.field("quarantine_id"));
+    let own = ["/look", "/logout"];
+    for (token, sees_bodies) in [(VIC, false), (KIM, true)] {
+        for path in [
+            "/deliveries",
+            "/received",
+            "/received?tab=quarantine",
+            &item,
+            "/clients",
+            "/clients/demo",
+            "/config",
+            "/system",
+            "/audit",
+        ] {
+            let request = daemon.get(path).bearer_auth(token).header("accept", "text/html");
+            let shown = checked(request.send().await.unwrap()).await;
+            assert_eq!(shown.status, 200, "{path}");
+            // No form but those of the header.
+            for form in shown.html.split("<form method=\"post\" action=\"").skip(1) {
+                let action = form.split('"').next().unwrap();
+                assert!(own.contains(&action), "{path}: {action}");
+            }
+            if path == item {
+                assert_eq!(shown.html.contains("a text of the body"), sees_bodies, "{path}");
+            }
+        }
+        for path in [
+            "/config/reload",
+            &format!("{item}/replay"),
+            &format!("{item}/discard"),
+            &format!("{item}/group"),
+        ] {
+            let form = [("action", "discard")];
+            assert_eq!(submit_as(&daemon, token, path, &form).await.0, 403, "{path}");
+        }
+    }
+    // There is no such delivery, which only those are told who might settle it.
+    let form = [("end", "sent")];
+    assert_eq!(submit_as(&daemon, VIC, "/deliveries/7/resolve", &form).await.0, 403);
+    assert_eq!(submit_as(&daemon, KIM, "/deliveries/7/resolve", &form).await.0, 404);
+    assert_eq!(submit(&daemon, &format!("{item}/discard"), &[]).await.0, 303);
+    let audit = page(&daemon, "/audit?action=quarantine.discard").await;
+    audit.has("quarantine.discard").lacks("kim");
+}
