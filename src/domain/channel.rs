@@ -135,6 +135,15 @@ impl ChannelDirectory {
         IdentityKind::SHARED.into_iter().chain(own.unwrap_or_default().iter().copied())
     }
 
+    /// All kinds of identities, each once.
+    pub fn identities(&self) -> impl Iterator<Item = IdentityKind> {
+        let own = self.0.iter().flat_map(|facts| facts.identities).copied();
+        let mut all: Vec<IdentityKind> = IdentityKind::SHARED.into_iter().chain(own).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
+
     /// The identity kind that is stored as `name`; `None` if neither this daemon nor a channel of
     /// it has it.
     pub fn identity(&self, name: &str) -> Option<IdentityKind> {

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod conversation;
 pub mod draft_text;
 pub mod drafting;
+pub mod error_signature;
 pub mod event;
 pub mod explain;
 pub mod fairness;
@@ -16,6 +17,7 @@ mod fold;
 pub mod holidays;
 pub mod intensity;
 pub mod job;
+mod job_state;
 pub mod lead;
 pub mod mail_subject;
 pub mod model_call;
@@ -28,6 +30,7 @@ pub mod reach;
 pub mod received;
 mod role;
 pub mod schedule;
+mod search_terms;
 pub mod segments;
 mod send_news;
 pub mod sending;
@@ -45,6 +48,7 @@ pub use self::{
     conversation::{Conversation, InboundMessage, LeadView},
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
     job::{Job, JobKind, JobStatus},
+    job_state::JobState,
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus, OptOutSource},
     model_call::ModelCall,
     outcome::{Effect, Outcome},
@@ -53,6 +57,7 @@ pub use self::{
         OverrideKey, OverrideOrigin, PoolInFiles, PoolOverride, SeenInFiles,
     },
     role::Role,
+    search_terms::SearchTerms,
     send_news::SendNews,
     sentiment::Sentiment,
     time::Timestamp,

@@ -34,7 +34,7 @@ pub use self::{
     chores::Chores,
     desk::{
         AuditFilter, AuditRow, BODIES_SEARCHED, Backlog, COUNTED_MAX, ClientNumbers,
-        DRAFT_STATUSES, DecisionError, DeliveryFilter, DeliveryRow, Desk, DraftDecision,
+        DRAFT_STATUSES, DecisionError, DeliveryFilter, DeliveryRow, Desk, DraftDecision, ErrorGroup, ErrorGroups, SearchHit,
         DraftFilter, DraftRow, DraftView, Erased, ExampleRow, Excerpt, FailedAttempt, IdentityRow,
         JobAction, JobActionError, JobCase, JobDetail, JobFilter, JobView, LeadCase, LeadCursor,
         LeadDetail, LeadEntry, LeadFilter, LeadMark, LeadName, LeadRow, LedgerBalance, Lifting,

@@ -40,6 +40,17 @@ pub enum ActorType {
 }
 
 impl ActorType {
+    /// All types.
+    pub const ALL: [Self; 7] = [
+        Self::Guardian,
+        Self::Supervisor,
+        Self::Ingest,
+        Self::Handler,
+        Self::Recorder,
+        Self::Janitor,
+        Self::Listener,
+    ];
+
     /// As the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -68,6 +79,9 @@ pub enum ActorState {
 }
 
 impl ActorState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Busy, Self::BackingOff, Self::Dead];
+
     /// As the API spells it.
     pub const fn as_str(self) -> &'static str {
         match self {

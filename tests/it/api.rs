@@ -17,7 +17,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 /// Jobs of text messages are never worked, those of mails are.
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 
-const JOB: &str = "id kind status client_id lead_id message_id draft_id delivery_id dedupe_key attempts max_attempts run_at \
+const JOB: &str = "id kind status state client_id lead_id message_id draft_id delivery_id dedupe_key attempts max_attempts run_at \
     created_at started_at finished_at locked_by last_error";
 const LEAD: &str = "id client_id status sentiment first_name last_name company_name email phone timezone opted_out bounced \
     sms_dnd connected_at snoozed_until score identities campaign last_message_at last_inbound_at last_outbound_at created_at";
@@ -25,7 +25,8 @@ const MESSAGE: &str = "id client_id lead_id channel direction source provider_id
     attachments sent_at created_at edited_at deleted_at";
 const DRAFT: &str = "id client_id lead_id message_id channel status subject body truncated parts created_at decided_at decided_by edited \
     send_at blocked_by delivery_id gate";
-const POOL: &str = "kind size configured_size busy leaving claimed paused state override backlog restarts resumes_at max_attempts timeout_ms ended_per_minute failed_per_minute";
+const POOL: &str = "kind size configured_size busy leaving claimed paused state override backlog restarts resumes_at max_attempts timeout_ms ended_per_minute failed_per_minute \
+    due_since held_by";
 const ACTOR: &str =
     "name type parent state since restarts last_failure mailbox_depth mailbox_capacity job_id";
 const OVERVIEW: &str = "verdict node version uptime_seconds database jobs by_kind by_client webhooks_per_second jobs_per_second quarantined \

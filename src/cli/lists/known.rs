@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cli::output::{self, Times, text},
-    domain::{JobStatus, LeadStatus},
+    domain::{JobState, JobStatus, LeadStatus},
     store::{DRAFT_STATUSES, JobAction},
 };
 use serde_json::Value;
@@ -55,6 +55,12 @@ fn paragraph(object: &Value, name: &str) -> Vec<String> {
     std::iter::once(String::new()).chain(output::lines(text)).collect()
 }
 
+/// The statuses of jobs, and the states of those that wait.
+fn job_words() -> Vec<&'static str> {
+    let statuses = JobStatus::ALL.map(JobStatus::as_str).into_iter();
+    statuses.chain(JobState::WAITING.map(JobState::as_str)).collect()
+}
+
 /// The list at `/api/v1/jobs`.
 pub(in crate::cli) enum JobList {}
 
@@ -67,7 +73,7 @@ impl Listed for JobList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", || JobStatus::ALL.map(JobStatus::as_str).to_vec()),
+            words("status", "In this state", job_words),
             names("kind", "Of this kind", Named::Kind),
             CLIENT,
             LEAD,

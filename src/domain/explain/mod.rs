@@ -10,6 +10,7 @@ mod job_facts;
 mod lead;
 mod lead_facts;
 mod obstacle;
+mod pool;
 mod sends;
 mod words;
 
@@ -22,6 +23,7 @@ pub use self::{
     lead::{ChainLink, LeadExplanation, LeadReason, LinkState, MessageExplanation, explain_lead},
     lead_facts::{AccountPause, DeliveryFacts, ExplainedDraft, LeadFacts, MessageFacts},
     obstacle::is_stalled,
+    pool::{PoolBacklog, explain_pool},
 };
 
 use super::{Id, Timestamp};

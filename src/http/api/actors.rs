@@ -5,15 +5,66 @@ use super::{
     objects::{self, List, RowKey},
     query::Query,
 };
-use crate::{domain::Timestamp, telemetry::board::ActorView};
+use crate::{
+    domain::Timestamp,
+    http::problem::Problem,
+    telemetry::board::{ActorState, ActorType, ActorView},
+};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 
 /// `GET /actors`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["limit", "cursor"])?;
-    let items = state.board.actors().into_iter().map(ActorJson::of).collect();
+    let known: Vec<&str> = FILTERS.into_iter().chain(["limit", "cursor"]).collect();
+    let query = Query::parse(&request, &known)?;
+    let filter = ActorFilter::of(&query)?;
+    let items = actors(&state).into_iter().filter(|actor| filter.takes(actor));
+    let items = items.map(ActorJson::of).collect();
     objects::object(List::by_name(items, &query, |it: &ActorJson| it.name.clone())?)
+}
+
+/// The parameters that select actors.
+pub(in crate::http) const FILTERS: [&str; 3] = ["state", "type", "failed"];
+
+/// The actors of this node.
+pub(in crate::http) fn actors(state: &ApiState) -> Vec<ActorView> {
+    state.board.actors()
+}
+
+/// Selects actors. The values of a field are alternatives; an empty field matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::http) struct ActorFilter {
+    state: Vec<String>,
+    r#type: Vec<String>,
+    /// Those that have failed from this instant on.
+    failed: Option<Timestamp>,
+}
+
+impl ActorFilter {
+    /// The filter that a query names.
+    pub(in crate::http) fn of(query: &Query) -> Result<Self, Problem> {
+        Ok(Self {
+            state: query.one_of("state", &ActorState::ALL.map(ActorState::as_str))?,
+            r#type: query.one_of("type", &ActorType::ALL.map(ActorType::as_str))?,
+            failed: query.instant("failed")?,
+        })
+    }
+
+    /// True if it matches every actor.
+    pub(in crate::http) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// True if it matches this actor.
+    pub(in crate::http) fn takes(&self, actor: &ActorView) -> bool {
+        let is_of = |values: &[String], value: &str| {
+            values.is_empty() || values.iter().any(|it| it == value)
+        };
+        let failed_at = actor.last_failure.as_ref().map(|failure| failure.at);
+        is_of(&self.state, actor.state.as_str())
+            && is_of(&self.r#type, actor.kind.as_str())
+            && self.failed.is_none_or(|since| failed_at.is_some_and(|at| at >= since))
+    }
 }
 
 #[derive(Debug, Serialize)]

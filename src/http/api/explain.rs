@@ -6,13 +6,14 @@ use super::{ApiResult, ApiState, no_such, objects, only_id};
 use crate::{
     config::Config,
     domain::{
-        PoolOverride, Timestamp,
+        Id, PoolOverride, Timestamp,
         explain::{
-            ConfigKey, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool, PoolFacts,
-            PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
+            ConfigKey, Explanation, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool,
+            PoolFacts, PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
         },
         job::{DELIVER_REPLY, SELF_CHECK, SYSTEM_CLIENT},
     },
+    http::problem::Problem,
     store::{JobCase, LeadCase, StoredNode, wall_clock},
     telemetry::{
         board::{ActorType, ActorView},
@@ -30,13 +31,21 @@ pub(super) async fn job(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "job")?;
+    objects::object(explained(&state, id).await?)
+}
+
+/// Why a job does not run.
+///
+/// # Errors
+/// 404 if there is no such job.
+pub(in crate::http) async fn explained(state: &ApiState, id: Id) -> Result<Explanation, Problem> {
     let case = state.desk.job_case(id).await?.ok_or_else(|| no_such("job", id))?;
     let JobCase { job, head, nodes } = case;
-    let mut explanation = explain_job(&job_facts(&state, job, &nodes));
+    let mut explanation = explain_job(&job_facts(state, job, &nodes));
     if let Some(head) = head {
-        explanation.waits_for(explain_job(&job_facts(&state, head, &nodes)));
+        explanation.waits_for(explain_job(&job_facts(state, head, &nodes)));
     }
-    objects::object(explanation)
+    Ok(explanation)
 }
 
 /// `GET /leads/{id}/explain`.
@@ -77,7 +86,7 @@ fn auto_reply(config: &Config, client_id: &str) -> Option<(&'static str, ConfigK
 }
 
 /// The key that switches sending off, while it does.
-fn switched_off(config: &Config) -> Option<ConfigKey> {
+pub(super) fn switched_off(config: &Config) -> Option<ConfigKey> {
     (!config.sending.enabled).then(|| key(config, "sending.enabled".to_owned()))
 }
 
@@ -122,7 +131,7 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// The key that caps a client, by the configuration of this node.
-fn cap_key(config: &Config, client_id: &str) -> Option<ConfigKey> {
+pub(super) fn cap_key(config: &Config, client_id: &str) -> Option<ConfigKey> {
     let client = config.client(client_id)?;
     Some(match client.max_running {
         0 if config.supervisor.max_running_per_client == 0 => return None,
@@ -177,6 +186,19 @@ fn pool_said(said: &NodeStatus, kind: &str) -> NodePool {
         // Too many to tell.
         None if said.pools.is_empty() => NodePool::NotSaid,
         None => NodePool::Missing,
+    }
+}
+
+/// What this process knows of its pool of a kind; `None` if it has none.
+pub(super) fn pool_facts(state: &ApiState, config: &Config, kind: &str) -> Option<PoolFacts> {
+    let timing = Timing {
+        lease_ms: millis(config.supervisor.lease),
+        tick_ms: millis(config.supervisor.tick),
+        timeout_ms: millis(config.pools.of(kind).timeout),
+    };
+    match pool_here(state, config, kind, timing) {
+        NodePool::Is(facts) => Some(facts),
+        NodePool::Open | NodePool::NotSaid | NodePool::Missing => None,
     }
 }
 

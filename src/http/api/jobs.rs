@@ -7,21 +7,72 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::{JobStatus, Timestamp, job::dedupe_key},
+    domain::{
+        Id, JobState, JobStatus, Timestamp, error_signature::error_signature, explain::RunStage,
+        job::dedupe_key,
+    },
     http::{operator::Operator, problem::Problem},
-    store::{FailedAttempt, JobDetail, JobFilter, JobView},
+    store::{ErrorGroup, ErrorGroups, FailedAttempt, JobDetail, JobFilter, JobView, Page},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// `GET /jobs`.
+/// The parameters of a list of jobs that select them.
+pub(in crate::http) const FILTERS: [&str; 6] = ["status", "kind", "client", "lead", "id", "error"];
+
+/// `GET /jobs`. With `group=error`: not the jobs, but their errors.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["status", "kind", "client", "lead", "limit", "cursor"];
+    let known: Vec<&str> = FILTERS.into_iter().chain(["group", "limit", "cursor"]).collect();
     let query = Query::parse(&request, &known)?;
     let filter = filter(&state, &query).await?;
-    let page = state.desk.jobs(filter, query.limit()?, query.cursor()?).await?;
+    if is_by_error(&query)? {
+        let groups = error_groups(&state, filter, query.cursor()?).await?;
+        return objects::object(ErrorGroupsJson::of(&groups));
+    }
+    let page = jobs(&state, filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(JobJson::of).collect();
     objects::page(items, page.next)
+}
+
+/// True if the errors of jobs are asked for.
+pub(in crate::http) fn is_by_error(query: &Query) -> Result<bool, Problem> {
+    Ok(!query.one_of("group", &["error"])?.is_empty())
+}
+
+/// A page of jobs.
+pub(in crate::http) async fn jobs(
+    state: &ApiState,
+    filter: JobFilter,
+    limit: usize,
+    cursor: Option<Id>,
+) -> Result<Page<JobView>, Problem> {
+    Ok(state.desk.jobs(filter, limit, cursor).await?)
+}
+
+/// The errors of the jobs that match; of those that have failed, if no status is named.
+pub(in crate::http) async fn error_groups(
+    state: &ApiState,
+    mut filter: JobFilter,
+    cursor: Option<Id>,
+) -> Result<ErrorGroups, Problem> {
+    if filter.status.is_empty() && filter.state.is_empty() {
+        filter.status = vec![JobStatus::Failed];
+    }
+    Ok(state.desk.error_groups(filter, cursor).await?)
+}
+
+/// A job with its failed attempts.
+///
+/// # Errors
+/// 404 if there is no such job.
+pub(in crate::http) async fn detail(state: &ApiState, id: Id) -> Result<JobDetail, Problem> {
+    state.desk.job(id).await?.ok_or_else(|| no_such("job", id))
+}
+
+/// True if this node has claimed the job, and it waits for its slot here.
+pub(in crate::http) fn waits_for_slot(state: &ApiState, job: &JobView) -> bool {
+    matches!(state.claims.stage(job.id, job.run), Some(RunStage::Waiting { .. }))
 }
 
 /// `GET /jobs/{id}`.
@@ -31,8 +82,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "job")?;
-    let detail = state.desk.job(id).await?.ok_or_else(|| no_such("job", id))?;
-    objects::object(JobDetailJson::of(&detail))
+    objects::object(JobDetailJson::of(&detail(&state, id).await?))
 }
 
 /// `POST /jobs/{id}/retry`.
@@ -42,10 +92,7 @@ pub(super) async fn retry(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "job")?;
-    let job = state.desk.retry(id).await?;
-    tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
-    state.record(Operator::of(&request).did("job.retry", id)).await;
-    objects::object(JobJson::of(&job))
+    objects::object(JobJson::of(&retry_one(&state, id, Operator::of(&request)).await?))
 }
 
 /// `POST /jobs/{id}/cancel`.
@@ -55,22 +102,60 @@ pub(super) async fn cancel(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "job")?;
+    objects::object(JobJson::of(&cancel_one(&state, id, Operator::of(&request)).await?))
+}
+
+/// Gives a job one more attempt.
+pub(in crate::http) async fn retry_one(
+    state: &ApiState,
+    id: Id,
+    operator: Operator,
+) -> Result<JobView, Problem> {
+    let job = state.desk.retry(id).await?;
+    tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
+    state.record(operator.did("job.retry", id)).await;
+    Ok(job)
+}
+
+/// Cancels a job.
+pub(in crate::http) async fn cancel_one(
+    state: &ApiState,
+    id: Id,
+    operator: Operator,
+) -> Result<JobView, Problem> {
     let job = state.desk.cancel(id).await?;
     state.metrics.attempt_ended(&job.kind, "cancelled");
     tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
-    state.record(Operator::of(&request).did("job.cancel", id)).await;
-    objects::object(JobJson::of(&job))
+    state.record(operator.did("job.cancel", id)).await;
+    Ok(job)
 }
 
 /// The filter that these values name.
-pub(super) async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
-    let statuses = || JobStatus::ALL.map(JobStatus::as_str).join(", ");
-    Ok(JobFilter {
-        status: query.parsed("status", JobStatus::parse, statuses)?,
+pub(in crate::http) async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
+    let statuses = || {
+        let words = JobStatus::ALL.map(JobStatus::as_str).into_iter();
+        let words: Vec<&str> = words.chain(JobState::WAITING.map(JobState::as_str)).collect();
+        words.join(", ")
+    };
+    let word = |word: &str| {
+        let status = JobStatus::parse(word).map(Ok);
+        status.or_else(|| JobState::waiting(word).map(Err))
+    };
+    let mut filter = JobFilter {
         kind: known_kinds(state, query).await?,
         client: query.values("client"),
         lead: query.ids("lead")?,
-    })
+        id: query.ids("id")?,
+        error: query.text("error")?.map(error_signature).into_iter().collect(),
+        ..JobFilter::default()
+    };
+    for word in query.parsed("status", word, statuses)? {
+        match word {
+            Ok(status) => filter.status.push(status),
+            Err(state) => filter.state.push(state),
+        }
+    }
+    Ok(filter)
 }
 
 /// The kinds that are asked for. A kind is known if it has a pool here, or if jobs of it wait: they
@@ -94,6 +179,8 @@ pub(super) struct JobJson<'a> {
     id: RowKey,
     kind: &'a str,
     status: &'static str,
+    /// The status, and for a job that waits, what it waits for.
+    state: &'static str,
     client_id: &'a str,
     lead_id: Option<RowKey>,
     message_id: Option<RowKey>,
@@ -116,6 +203,7 @@ impl<'a> JobJson<'a> {
             id: RowKey(job.id),
             kind: &job.kind,
             status: job.status.as_str(),
+            state: job.state.as_str(),
             client_id: &job.client_id,
             lead_id: job.lead_id.map(RowKey),
             message_id: job.message_id.map(RowKey),
@@ -134,8 +222,52 @@ impl<'a> JobJson<'a> {
     }
 }
 
+/// The errors of jobs, largest group first.
 #[derive(Debug, Serialize)]
-pub(super) struct JobDetailJson<'a> {
+struct ErrorGroupsJson<'a> {
+    items: Vec<ErrorGroupJson<'a>>,
+    next_cursor: Option<String>,
+    /// How many jobs the groups have together.
+    counted: u64,
+    /// Older jobs than those of this time were not read: they are behind the cursor.
+    back_to: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorGroupJson<'a> {
+    signature: &'a str,
+    count: u64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    clients: &'a BTreeMap<String, u64>,
+    kinds: &'a BTreeMap<String, u64>,
+    sample_job_id: RowKey,
+    sample_error: Option<&'a str>,
+}
+
+impl<'a> ErrorGroupsJson<'a> {
+    fn of(groups: &'a ErrorGroups) -> Self {
+        let item = |group: &'a ErrorGroup| ErrorGroupJson {
+            signature: &group.signature,
+            count: group.count,
+            first_at: group.first_at,
+            last_at: group.last_at,
+            clients: &group.clients,
+            kinds: &group.kinds,
+            sample_job_id: RowKey(group.sample),
+            sample_error: group.error.as_deref(),
+        };
+        Self {
+            items: groups.groups.iter().map(item).collect(),
+            next_cursor: groups.next.map(|it| it.to_string()),
+            counted: groups.counted,
+            back_to: groups.back_to(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct JobDetailJson<'a> {
     #[serde(flatten)]
     job: JobJson<'a>,
     errors: Vec<AttemptJson<'a>>,
@@ -153,7 +285,7 @@ struct AttemptJson<'a> {
 }
 
 impl<'a> JobDetailJson<'a> {
-    pub(super) fn of(detail: &'a JobDetail) -> Self {
+    pub(in crate::http) fn of(detail: &'a JobDetail) -> Self {
         let error = |failed: &'a FailedAttempt| AttemptJson {
             attempt: failed.attempt,
             failed_at: failed.failed_at,

@@ -2,7 +2,7 @@
 //!
 //! Each file answers the paths of one kind of object, and spells that object.
 
-mod actors;
+pub(in crate::http) mod actors;
 mod audit;
 mod clients;
 mod config;
@@ -11,10 +11,10 @@ mod deliveries;
 mod drafts;
 mod events;
 mod examples;
-mod explain;
+pub(in crate::http) mod explain;
 mod export;
 mod heavy;
-mod jobs;
+pub(in crate::http) mod jobs;
 mod json;
 mod latest;
 mod leads;
@@ -24,13 +24,14 @@ mod model_calls;
 mod named;
 mod nodes;
 mod objects;
-mod operations;
+pub(in crate::http) mod operations;
 mod opt_outs;
 mod overview;
-mod pools;
+pub(in crate::http) mod pools;
 mod quarantine;
 mod query;
 mod received;
+pub(in crate::http) mod search;
 pub(in crate::http) mod sessions;
 
 #[cfg(test)]
@@ -165,6 +166,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/events", events::stream))
             .service(get("/jobs", jobs::list))
             .service(get("/ledger", ledger::show))
+            .service(get("/search", search::find))
             .service(post("/jobs/retry", operations::retry_jobs))
             .service(post("/jobs/cancel", operations::cancel_jobs))
             .service(get("/jobs/{id}", jobs::show))

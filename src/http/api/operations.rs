@@ -2,14 +2,14 @@
 
 use super::{
     ApiResult, ApiState,
-    jobs::{self, JobJson},
+    jobs::{self, FILTERS, JobJson},
     no_such,
     objects::{self, RowKey, StoredJson, at},
     only_id,
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Id, Timestamp},
     http::{
         admin::body_problem,
         operator::Operator,
@@ -24,8 +24,6 @@ use std::time::Duration;
 
 /// The largest body of a request for many jobs. It holds a filter.
 const BODY_MAX_BYTES: usize = 262_144;
-/// The fields of a filter.
-const FILTER_FIELDS: [&str; 4] = ["status", "kind", "client", "lead"];
 /// The states of an operation.
 const STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
 /// A request waits for the end of an operation on at most this many jobs: one transaction.
@@ -70,8 +68,15 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "operation")?;
-    let operation = state.operations.show(id).await?.ok_or_else(|| no_such("operation", id))?;
-    objects::object(OperationJson::of(&operation))
+    objects::object(OperationJson::of(&operation(&state, id).await?))
+}
+
+/// An operation.
+///
+/// # Errors
+/// 404 if there is no such operation.
+pub(in crate::http) async fn operation(state: &ApiState, id: Id) -> Result<OperationRow, Problem> {
+    state.operations.show(id).await?.ok_or_else(|| no_such("operation", id))
 }
 
 /// `POST /operations/{id}/cancel`: what is done stays done.
@@ -81,19 +86,67 @@ pub(super) async fn stop(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "operation")?;
+    objects::object(OperationJson::of(&stop_one(&state, id, Operator::of(&request)).await?))
+}
+
+/// Asks an operation to stop.
+///
+/// # Errors
+/// 404 if there is no such operation, 409 if it does not run.
+pub(in crate::http) async fn stop_one(
+    state: &ApiState,
+    id: Id,
+    operator: Operator,
+) -> Result<OperationRow, Problem> {
     let is_asked = state.operations.stop(id).await?;
-    let operation = state.operations.show(id).await?.ok_or_else(|| no_such("operation", id))?;
+    let operation = operation(state, id).await?;
     if !is_asked {
         let status = &operation.status;
         return Err(Problem::conflict(format!("operation {id} does not run: it is {status}")));
     }
     tracing::info!(operation.id = id, "an operation is asked to stop");
-    let mut entry = Operator::of(&request).did("operation.stop", id);
+    let mut entry = operator.did("operation.stop", id);
     let (done, total) = (operation.done, operation.total);
     entry.old_value = Some(operation.filter.clone());
     entry.new_value = Some(format!("{} of {total} jobs: stop at {done}", operation.action));
     state.record(entry).await;
-    objects::object(OperationJson::of(&operation))
+    Ok(operation)
+}
+
+/// Counts the jobs that an action would change.
+pub(in crate::http) async fn matching(
+    state: &ApiState,
+    action: JobAction,
+    filter: JobFilter,
+) -> Result<MatchingJobs, Problem> {
+    Ok(state.operations.matching(action, filter).await?)
+}
+
+/// Starts an operation on the jobs that were counted with `filter`, and waits for it if it is
+/// small. Returns its id.
+pub(in crate::http) async fn start(
+    state: &ApiState,
+    matching: &MatchingJobs,
+    filter: &JobFilter,
+    operator: Operator,
+) -> Result<Id, Problem> {
+    let (metrics, action) = (state.metrics.clone(), matching.action);
+    let on_changed = move |by_kind: &ByKind| {
+        for (kind, count) in by_kind.iter().filter(|_| action == JobAction::Cancel) {
+            metrics.attempts_ended(kind, "cancelled", *count);
+        }
+    };
+    let text = filter_json(filter).to_string();
+    let started =
+        state.operations.start(matching, text.clone(), operator.name.clone(), on_changed).await?;
+    let mut entry = operator.did("operation.start", started.id);
+    let (least, count) = (if matching.is_exact { "" } else { "at least " }, matching.count);
+    entry.new_value = Some(format!("{} {least}{count} jobs: {text}", action.as_str()));
+    state.record(entry).await;
+    if matching.count <= SMALL_MAX {
+        tokio::time::timeout(SMALL_WAIT, started.task).await.ok();
+    }
+    Ok(started.id)
 }
 
 /// Counts the jobs that match, and starts an operation on them if it is not a dry run.
@@ -108,41 +161,24 @@ async fn change(
     let is_dry_run = query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned());
     let filter = filter_in(state, body).await?;
     // 2. Count.
-    let text = filter_json(&filter).to_string();
-    let matching = state.operations.matching(action, filter).await?;
+    let matching = matching(state, action, filter.clone()).await?;
     if is_dry_run {
         return objects::object(BulkJson::of(&matching));
     }
     if matching.count == 0 && matching.is_exact {
         return objects::object(BulkJson { examples: Vec::new(), ..BulkJson::of(&matching) });
     }
-    // 3. Start, and wait if it is small.
-    let operator = Operator::of(request);
-    let metrics = state.metrics.clone();
-    let on_changed = move |by_kind: &ByKind| {
-        for (kind, count) in by_kind.iter().filter(|_| action == JobAction::Cancel) {
-            metrics.attempts_ended(kind, "cancelled", *count);
-        }
-    };
-    let started =
-        state.operations.start(&matching, text.clone(), operator.name.clone(), on_changed).await?;
-    let (id, count) = (started.id, matching.count);
-    let mut entry = operator.did("operation.start", id);
-    let least = if matching.is_exact { "" } else { "at least " };
-    entry.new_value = Some(format!("{} {least}{count} jobs: {text}", action.as_str()));
-    state.record(entry).await;
+    // 3. Start, and tell how far it is.
+    let id = start(state, &matching, &filter, Operator::of(request)).await?;
     let mut answer = BulkJson {
         operation_id: Some(RowKey(id)),
         status: Some("running".to_owned()),
         examples: Vec::new(),
         ..BulkJson::of(&matching)
     };
-    if count > SMALL_MAX || tokio::time::timeout(SMALL_WAIT, started.task).await.is_err() {
-        return objects::object(answer);
-    }
-    if let Some(ended) = state.operations.show(id).await? {
-        answer.count = ended.done.unsigned_abs();
-        answer.status = Some(ended.status);
+    if let Some(seen) = state.operations.show(id).await?.filter(|it| it.status != "running") {
+        answer.count = seen.done.unsigned_abs();
+        answer.status = Some(seen.status);
     }
     objects::object(answer)
 }
@@ -156,25 +192,33 @@ async fn filter_in(
     body: Result<web::Bytes, Error>,
 ) -> Result<JobFilter, Problem> {
     let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
-    let query = Query::from_json(&body, &FILTER_FIELDS)?;
+    let query = Query::from_json(&body, &FILTERS)?;
     let filter = jobs::filter(state, &query).await?;
+    must_select(&filter)?;
+    Ok(filter)
+}
+
+/// Refuses a filter that would mean all jobs that there are.
+pub(in crate::http) fn must_select(filter: &JobFilter) -> Result<(), Problem> {
     if filter.is_empty() {
         let detail = "an empty filter would mean all jobs; name a status, kind, client or lead";
         return Err(Problem::new(Cause::BadRequest, detail));
     }
-    Ok(filter)
+    Ok(())
 }
 
 /// The filter as it is stored and shown: the fields that are set, each with a list.
 fn filter_json(filter: &JobFilter) -> Value {
-    let JobFilter { status, kind, client, lead } = filter;
-    let status: Vec<&str> = status.iter().map(|it| it.as_str()).collect();
-    let lead: Vec<String> = lead.iter().map(ToString::to_string).collect();
+    let JobFilter { status, state, kind, client, lead, id, error } = filter;
+    let status = status.iter().map(|it| it.as_str()).chain(state.iter().map(|it| it.as_str()));
+    let texts = |ids: &[Id]| ids.iter().map(ToString::to_string).collect::<Vec<String>>();
     let fields = [
-        ("status", json!(status)),
+        ("status", json!(status.collect::<Vec<&str>>())),
         ("kind", json!(kind)),
         ("client", json!(client)),
-        ("lead", json!(lead)),
+        ("lead", json!(texts(lead))),
+        ("id", json!(texts(id))),
+        ("error", json!(error)),
     ];
     let is_set = |(_, values): &(&str, Value)| values.as_array().is_some_and(|it| !it.is_empty());
     let set = fields.into_iter().filter(is_set).map(|(name, values)| (name.to_owned(), values));

@@ -1,7 +1,7 @@
 //! `/pools`: the slots of each kind, and what operators set for them beside the files.
 
 use super::{
-    ApiResult, ApiState,
+    ApiResult, ApiState, explain,
     json::object_in,
     objects::{self, List, RowKey},
     query::Query,
@@ -9,7 +9,10 @@ use super::{
 use crate::{
     config::{self, POOL_SIZES, nearest},
     domain::{
-        Id, OverriddenKey, OverrideChange, OverrideKey, OverrideOrigin, PoolOverride, Timestamp,
+        Id, JobKind, OverriddenKey, OverrideChange, OverrideKey, OverrideOrigin, PoolOverride,
+        Timestamp,
+        explain::{Explanation, PoolBacklog, explain_pool},
+        job::DELIVER_REPLY,
         visible::visible,
     },
     http::{
@@ -17,14 +20,14 @@ use crate::{
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::AuditEntry,
+    store::{AuditEntry, Totals, wall_clock},
     telemetry::pool_post::PoolView,
     tuning::OverrideError,
 };
 use actix_web::{Error, HttpRequest, web};
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// The most characters of a note.
 const NOTE_CHARS_MAX: usize = 500;
@@ -39,7 +42,8 @@ const FITS_WITHIN: Duration = Duration::from_secs(2);
 /// `GET /pools`. It also answers without the database; then `backlog` is `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
-    let items = objects_of(&state, &state.board.pools()).await;
+    let totals = state.totals().await.ok();
+    let items = pools(&state, totals.as_deref());
     objects::object(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?)
 }
 
@@ -51,20 +55,10 @@ pub(super) async fn change(
     body: Result<web::Bytes, Error>,
     request: HttpRequest,
 ) -> ApiResult {
-    let pool = pool_of(&state, &path)?;
-    let is_for_this_node = is_for_this_node(&state, &request).await?;
+    let only_here = is_for_this_node(&state, &request).await?;
     let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
-    let operator = Operator::of(&request);
-    let change = OverrideChange { by: operator.name.clone(), ..change_in(&body)? };
-    let set = state.config.get().pools.override_of(pool.kind.0).cloned();
-    if change.size.is_none() && change.paused.is_none() && set.is_none() {
-        let kind = pool.kind;
-        let detail = format!("nothing is set for {kind} beside the files: name `size` or `paused`");
-        return Err(Problem::conflict(detail));
-    }
-    let entry = operator.did("pool.override", pool.kind);
-    let entry = AuditEntry { note: change.note.clone(), ..entry };
-    done(&state, pool, Some(change), is_for_this_node, entry).await
+    let change = change_in(&body)?;
+    objects::object(set(&state, &path, change, only_here, Operator::of(&request)).await?)
 }
 
 /// `DELETE /pools/{kind}/override`: the pool runs as the files say. Answers the pool.
@@ -73,10 +67,46 @@ pub(super) async fn reset(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    let pool = pool_of(&state, &path)?;
-    let is_for_this_node = is_for_this_node(&state, &request).await?;
-    let entry = Operator::of(&request).did("pool.reset", pool.kind);
-    done(&state, pool, None, is_for_this_node, entry).await
+    let only_here = is_for_this_node(&state, &request).await?;
+    objects::object(unset(&state, &path, only_here, Operator::of(&request)).await?)
+}
+
+/// Sets size or pause of a pool beside the files, and returns the pool when it runs so.
+///
+/// # Errors
+/// 404 if there is no such pool, 409 if there is nothing to change.
+pub(in crate::http) async fn set(
+    state: &ApiState,
+    kind: &str,
+    change: OverrideChange,
+    only_here: bool,
+    operator: Operator,
+) -> Result<PoolJson, Problem> {
+    let pool = pool_of(state, kind)?;
+    let change = OverrideChange { by: operator.name.clone(), ..change };
+    let set = state.config.get().pools.override_of(pool.kind.0).cloned();
+    if change.size.is_none() && change.paused.is_none() && set.is_none() {
+        let kind = pool.kind;
+        let detail = format!("nothing is set for {kind} beside the files: name `size` or `paused`");
+        return Err(Problem::conflict(detail));
+    }
+    let entry = operator.did("pool.override", pool.kind);
+    let entry = AuditEntry { note: change.note.clone(), ..entry };
+    done(state, pool, Some(change), only_here, entry).await
+}
+
+/// Lets a pool run as the files say, and returns it.
+///
+/// # Errors
+/// 404 if there is no such pool.
+pub(in crate::http) async fn unset(
+    state: &ApiState,
+    kind: &str,
+    only_here: bool,
+    operator: Operator,
+) -> Result<PoolJson, Problem> {
+    let pool = pool_of(state, kind)?;
+    done(state, pool, None, only_here, operator.did("pool.reset", pool.kind)).await
 }
 
 /// The pool of a kind.
@@ -142,7 +172,7 @@ fn change_in(body: &[u8]) -> Result<OverrideChange, Problem> {
     Ok(change)
 }
 
-fn size_in(value: &Value) -> Result<usize, Problem> {
+pub(in crate::http) fn size_in(value: &Value) -> Result<usize, Problem> {
     let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|size| POOL_SIZES.contains(size));
     let (least, most) = (POOL_SIZES.start(), POOL_SIZES.end());
@@ -162,7 +192,7 @@ pub(in crate::http) fn note_in(text: &str) -> Result<Option<String>, Problem> {
 }
 
 /// Milliseconds.
-fn expires_in(value: &Value) -> Result<i64, Problem> {
+pub(in crate::http) fn expires_in(value: &Value) -> Result<i64, Problem> {
     let given = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
     let given = given.filter(|it| (EXPIRES_MIN..=EXPIRES_MAX).contains(it));
     given.and_then(|it| i64::try_from(it.as_millis()).ok()).ok_or_else(|| {
@@ -179,7 +209,7 @@ async fn done(
     change: Option<OverrideChange>,
     is_for_this_node: bool,
     entry: AuditEntry,
-) -> ApiResult {
+) -> Result<PoolJson, Problem> {
     let kind = pool.kind;
     let by = entry.actor.clone();
     let told = || state.config.get().pools.override_of(kind.0).map(ToString::to_string);
@@ -203,85 +233,121 @@ async fn done(
         .board
         .wait_until(|board| board.pools().iter().any(|pool| pool.kind == kind && is_so(pool)));
     tokio::time::timeout(FITS_WITHIN, fits).await.ok();
-    let pools = state.board.pools();
-    let found: Vec<PoolView> = pools.into_iter().filter(|pool| pool.kind == kind).collect();
-    match objects_of(state, &found).await.pop() {
-        Some(pool) => objects::object(pool),
-        None => Err(Problem::internal("the pool is no longer there")),
-    }
+    let totals = state.totals().await.ok();
+    let found = pools(state, totals.as_deref()).into_iter().find(|pool| pool.kind == kind.0);
+    found.ok_or_else(|| Problem::internal("the pool is no longer there"))
 }
 
-async fn objects_of(state: &ApiState, pools: &[PoolView]) -> Vec<PoolJson> {
-    let totals = state.totals().await.ok();
-    let mut pending: HashMap<&str, i64> = HashMap::new();
-    for counted in totals.iter().flat_map(|it| &it.backlog) {
-        *pending.entry(&counted.kind).or_default() += counted.pending;
-    }
-    let backlog =
-        |kind: &str| totals.as_ref().map(|_| pending.get(kind).copied().unwrap_or_default());
+/// The pools of this node, with what was counted of their jobs.
+pub(in crate::http) fn pools(state: &ApiState, totals: Option<&Totals>) -> Vec<PoolJson> {
     let config = state.config.get();
     let ignores_overrides = state.tuner.ignores_overrides();
-    let object = |pool: &PoolView| PoolJson {
-        failed_per_minute: state.metrics.throughput().failed_per_minute(pool.kind.0),
-        ignores_overrides,
-        ..PoolJson::of(pool, backlog(pool.kind.0), &config.pools)
+    let object = |pool: &PoolView| {
+        let queue = queue_of(state, &config, pool.kind, totals);
+        let facts = explain::pool_facts(state, &config, pool.kind.0);
+        PoolJson {
+            failed_per_minute: state.metrics.throughput().failed_per_minute(pool.kind.0),
+            ignores_overrides,
+            due_since: queue.due_since,
+            held_by: facts.map(|facts| explain_pool(&facts, &queue)),
+            ..PoolJson::of(pool, queue.backlog, &config.pools)
+        }
     };
-    pools.iter().map(object).collect()
+    state.board.pools().iter().map(object).collect()
+}
+
+/// What is known of the jobs of a kind.
+fn queue_of(
+    state: &ApiState,
+    config: &config::Config,
+    kind: JobKind,
+    totals: Option<&Totals>,
+) -> PoolBacklog {
+    let backlog = || totals.iter().flat_map(|it| &it.backlog);
+    let own = || backlog().filter(|it| it.kind == kind.0);
+    let caps = config.caps();
+    let running = |client: &str| -> i64 {
+        backlog().filter(|it| it.client_id == client).map(|it| it.running).sum()
+    };
+    let capped = own().filter(|it| it.pending > 0).filter_map(|it| {
+        let (cap, running) = (caps.get(&it.client_id)?, running(&it.client_id));
+        let key = explain::cap_key(config, &it.client_id);
+        (running >= i64::from(*cap)).then(|| (it.client_id.clone(), running, key))
+    });
+    let now = wall_clock();
+    let sends = kind == DELIVER_REPLY;
+    let accounts = totals.iter().flat_map(|it| &it.accounts);
+    let accounts = accounts.filter(|it| sends && it.paused_until > now);
+    let accounts = accounts.map(|it| (it.client_id.clone(), it.channel.clone(), it.paused_until));
+    PoolBacklog {
+        now,
+        kind: kind.0.to_owned(),
+        backlog: totals.map(|_| own().map(|it| it.pending).sum()),
+        due_since: own().filter_map(|it| it.oldest_at).min(),
+        away_since: state.totals_fail_since(),
+        switched_off: explain::switched_off(config).filter(|_| sends),
+        capped: capped.collect(),
+        accounts: accounts.collect(),
+    }
 }
 
 #[derive(Debug, Serialize)]
-struct PoolJson {
-    kind: &'static str,
-    size: usize,
-    configured_size: usize,
-    busy: usize,
-    leaving: usize,
-    claimed: usize,
-    paused: bool,
-    state: &'static str,
-    r#override: Option<PoolOverrideJson>,
+pub(in crate::http) struct PoolJson {
+    pub(in crate::http) kind: &'static str,
+    pub(in crate::http) size: usize,
+    pub(in crate::http) configured_size: usize,
+    pub(in crate::http) busy: usize,
+    pub(in crate::http) leaving: usize,
+    pub(in crate::http) claimed: usize,
+    pub(in crate::http) paused: bool,
+    pub(in crate::http) state: &'static str,
+    pub(in crate::http) r#override: Option<PoolOverrideJson>,
     /// True if overrides for all nodes do not apply on this node.
-    ignores_overrides: bool,
-    backlog: Option<i64>,
-    restarts: u64,
-    resumes_at: Option<Timestamp>,
-    max_attempts: u64,
-    timeout_ms: u64,
+    pub(in crate::http) ignores_overrides: bool,
+    pub(in crate::http) backlog: Option<i64>,
+    /// Since when the job is due that has been due longest.
+    pub(in crate::http) due_since: Option<Timestamp>,
+    /// What holds the jobs of the kind.
+    pub(in crate::http) held_by: Option<Explanation>,
+    pub(in crate::http) restarts: u64,
+    pub(in crate::http) resumes_at: Option<Timestamp>,
+    pub(in crate::http) max_attempts: u64,
+    pub(in crate::http) timeout_ms: u64,
     /// How many attempts end here in a minute, and how many of them fail.
-    ended_per_minute: u64,
-    failed_per_minute: u64,
+    pub(in crate::http) ended_per_minute: u64,
+    pub(in crate::http) failed_per_minute: u64,
 }
 
 /// What operators have set beside the files. `by`, `note`, `at`, `expires_at` and `node` are those
 /// of the key that was set last; `keys` has them of each key.
 #[derive(Debug, Serialize)]
-struct PoolOverrideJson {
-    size: Option<usize>,
-    paused: Option<bool>,
-    base_size: Option<usize>,
-    base_paused: Option<bool>,
+pub(in crate::http) struct PoolOverrideJson {
+    pub(in crate::http) size: Option<usize>,
+    pub(in crate::http) paused: Option<bool>,
+    pub(in crate::http) base_size: Option<usize>,
+    pub(in crate::http) base_paused: Option<bool>,
     #[serde(flatten)]
-    latest: OverrideOriginJson,
-    keys: Vec<OverrideKeyJson>,
+    pub(in crate::http) latest: OverrideOriginJson,
+    pub(in crate::http) keys: Vec<OverrideKeyJson>,
 }
 
 #[derive(Debug, Serialize)]
-struct OverrideKeyJson {
-    key: &'static str,
-    value: Value,
-    base: Value,
+pub(in crate::http) struct OverrideKeyJson {
+    pub(in crate::http) key: &'static str,
+    pub(in crate::http) value: Value,
+    pub(in crate::http) base: Value,
     #[serde(flatten)]
-    set: OverrideOriginJson,
+    pub(in crate::http) set: OverrideOriginJson,
 }
 
 #[derive(Debug, Serialize)]
-struct OverrideOriginJson {
-    by: String,
-    note: Option<String>,
-    at: Timestamp,
-    expires_at: Option<Timestamp>,
+pub(in crate::http) struct OverrideOriginJson {
+    pub(in crate::http) by: String,
+    pub(in crate::http) note: Option<String>,
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) expires_at: Option<Timestamp>,
     /// The only node that it is for.
-    node: Option<RowKey>,
+    pub(in crate::http) node: Option<RowKey>,
 }
 
 impl OverrideOriginJson {
@@ -333,6 +399,8 @@ impl PoolJson {
             r#override: pools.override_of(pool.kind.0).and_then(PoolOverrideJson::of),
             ignores_overrides: false,
             backlog,
+            due_since: None,
+            held_by: None,
             restarts: pool.restarts,
             resumes_at: pool.is_backing_off().then_some(pool.resumes_at),
             max_attempts: pool.max_attempts,

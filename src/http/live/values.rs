@@ -223,7 +223,7 @@ pub(in crate::http) fn lead(lead: &LeadMark, watching: usize) -> LiveValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::JobStatus;
+    use crate::domain::{JobState, JobStatus};
 
     #[test]
     fn ages_and_rates_are_short() {
@@ -250,6 +250,8 @@ mod tests {
             id: 7,
             kind: "A".to_owned(),
             status: JobStatus::Failed,
+            state: JobState::Failed,
+            run: 3,
             client_id: "acme".to_owned(),
             lead_id: Some(1),
             subject_id: 2,

@@ -1,6 +1,6 @@
 //! Jobs as the API shows them, read from the rows of `READ_JOBS`.
 
-use crate::domain::{Id, JobStatus, Timestamp};
+use crate::domain::{Id, JobState, JobStatus, Timestamp};
 use crate::store::engine::StoreError;
 use sea_orm::QueryResult;
 
@@ -13,6 +13,10 @@ pub struct JobView {
     pub kind: String,
     /// Its status, which follows from the table that has its row.
     pub status: JobStatus,
+    /// Its state, which says more of a job that waits.
+    pub state: JobState,
+    /// How many times it was claimed.
+    pub run: i64,
     /// The client that it belongs to.
     pub client_id: String,
     /// The lead that it is about.
@@ -144,17 +148,22 @@ impl JobRow {
         let ended_with = outcome.filter(|_| number("ended").is_ok_and(|flag| flag != 0));
         let (locked_at, last_started_at) = (instant("locked_at")?, instant("started_at")?);
         let finished_at = instant("finished_at")?;
+        let (status, attempts) = (status_of(at, node, ended_with.as_deref()), run - spared);
+        let has_turn = row.try_get::<Option<i64>>("", "turn")?.is_some();
+        let is_held = row.try_get::<Option<i64>>("", "held")?.is_some();
         let view = JobView {
             id: row.try_get("", "id")?,
             kind: row.try_get("", "kind")?,
-            status: status_of(at, node, ended_with.as_deref()),
+            status,
+            state: state_of(at, status, (has_turn, is_held), attempts > 0),
+            run,
             client_id: row.try_get("", "client_id")?,
             lead_id: row.try_get("", "lead_id")?,
             subject_id: row.try_get("", "subject_id")?,
             message_id: row.try_get("", "message_id")?,
             draft_id: row.try_get("", "draft_id")?,
             delivery_id: row.try_get("", "delivery_id")?,
-            attempts: run - spared,
+            attempts,
             max_attempts: number("max_attempts")?,
             run_at: instant("run_at")?.unwrap_or_default(),
             created_at: instant("created_at")?.unwrap_or_default(),
@@ -172,7 +181,7 @@ impl JobRow {
             channel: row.try_get("", "channel")?,
             run,
             spared,
-            has_turn: row.try_get::<Option<i64>>("", "turn")?.is_some(),
+            has_turn,
             claimed_ms: row.try_get("", "claimed_ms")?,
         })
     }
@@ -190,9 +199,50 @@ fn status_of(at: Whereabouts, node: Option<Id>, ended_with: Option<&str>) -> Job
     }
 }
 
+/// The state of a job. `LIST_UNFINISHED` finds the states of jobs that have not ended by the same
+/// rules.
+fn state_of(
+    at: Whereabouts,
+    status: JobStatus,
+    (has_turn, is_held): (bool, bool),
+    has_failed: bool,
+) -> JobState {
+    match (at, status) {
+        (_, JobStatus::Running) => JobState::Running,
+        (_, JobStatus::Succeeded) => JobState::Succeeded,
+        (_, JobStatus::Failed) => JobState::Failed,
+        (_, JobStatus::Cancelled) => JobState::Cancelled,
+        (Whereabouts::Blocked, JobStatus::Pending) => JobState::Behind,
+        (Whereabouts::Head, JobStatus::Pending) if is_held => JobState::Held,
+        (_, JobStatus::Pending) if has_failed => JobState::Retrying,
+        (Whereabouts::Head, JobStatus::Pending) if has_turn => JobState::Due,
+        (_, JobStatus::Pending) => JobState::Later,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_waits_has_the_state_of_what_it_waits_for() {
+        use Whereabouts::{Blocked, Ended, Head, Later};
+        for (at, status, turn_and_held, has_failed, state) in [
+            (Head, JobStatus::Running, (true, false), true, JobState::Running),
+            (Head, JobStatus::Pending, (true, false), false, JobState::Due),
+            (Head, JobStatus::Pending, (true, false), true, JobState::Retrying),
+            (Head, JobStatus::Pending, (false, false), false, JobState::Later),
+            (Head, JobStatus::Pending, (false, false), true, JobState::Retrying),
+            (Head, JobStatus::Pending, (false, true), true, JobState::Held),
+            (Blocked, JobStatus::Pending, (false, false), true, JobState::Behind),
+            (Later, JobStatus::Pending, (false, false), false, JobState::Later),
+            (Later, JobStatus::Pending, (false, false), true, JobState::Retrying),
+            (Ended, JobStatus::Failed, (false, false), true, JobState::Failed),
+        ] {
+            assert_eq!(state_of(at, status, turn_and_held, has_failed), state, "{at:?} {status:?}");
+            assert_eq!(state.status(), status);
+        }
+    }
 
     #[test]
     fn a_status_is_where_the_row_is() {

@@ -2,16 +2,16 @@
 //! reads all tables, because two would miss a job that moves between them.
 
 use super::{
-    Page, UNFINISHED, UNSUCCESSFUL,
+    Page, UNFINISHED, UNSUCCESSFUL, failures,
     job_views::{FailedAttempt, JobDetail, JobRow, JobView},
     values::{self, CLIENTS_OF_JOBS, KINDS_OF_JOBS},
 };
-use crate::domain::{Id, JobStatus};
+use crate::domain::{Id, JobState, JobStatus, error_signature::error_signature};
 use crate::store::engine::{
     Sql, StoreError,
     sessions::Sessions,
     sql::sql,
-    tx::{Tx, group, read},
+    tx::{Tx, column, group, read},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
@@ -28,7 +28,7 @@ sql! {
            @ms(coalesce(o.run_at, q.run_at, m.run_at, s.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \
            case when coalesce(o.line, q.line, m.line, s.line) is not null then 'head' when b.line is not null then 'blocked' \
              when t.line is not null then 'later' else 'ended' end as place, \
-           coalesce(o.line, q.line, m.line, s.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn, s.turn) as turn, \
+           coalesce(o.line, q.line, m.line, s.line, b.line, t.line) as line, coalesce(o.turn, q.turn, m.turn, s.turn) as turn, coalesce(o.held, q.held, m.held, s.held) as held, \
            coalesce(o.run, q.run, m.run, s.run, b.run, t.run, a.run, 0) as run, \
            coalesce(o.spared, q.spared, m.spared, s.spared, b.spared, t.spared, a.spared, 0) as spared, \
            coalesce(o.node, q.node, m.node, s.node) as node, \
@@ -60,6 +60,14 @@ sql! {
 /// The most failed attempts that are returned with a job, the newest ones. There may be many, since
 /// a job can be retried by hand again and again.
 const FAILURES_MAX: usize = 200;
+
+/// The state of a head, as `JobState` names it.
+macro_rules! head_state {
+    () => {
+        "case when node is not null then 'running' when held is not null then 'held' when run > spared then 'retrying' \
+           when turn is not null then 'due' else 'later' end"
+    };
+}
 
 sql! {
     /// Jobs, newest first. By primary key.
@@ -109,15 +117,17 @@ sql! {
         "select coalesce((select a.job_id from job_attempts a where a.ended and a.outcome <> 'succeeded' and a.job_id < $1 \
            order by a.job_id desc limit 1 offset $2), 0) as bound";
 
-    /// Jobs that have not ended, with ids above the bound `$7`. By keys and `job_ready_of_leads`: a
-    /// line that is not a lead's is its job's id, negated.
+    /// Jobs that have not ended and have one of the states `$8`, with ids above the bound `$7`. By
+    /// keys and `job_ready_of_leads`: a line that is not a lead's is its job's id, negated.
     static LIST_UNFINISHED = concat!(
         "select j.id from ( \
-           select job_id as id, kind, client_id, node from job_ready where line < -$7 and line > -$1 \
-           union all select job_id as id, kind, client_id, node from job_ready where line > 0 and job_id > $7 and job_id < $1 \
-           union all select job_id as id, kind, client_id, null as node from job_blocked where job_id > $7 and job_id < $1 \
-           union all select job_id as id, kind, client_id, null as node from job_later where job_id > $7 and job_id < $1) j \
-         where (($8 = 1 and j.node is null) or ($9 = 1 and j.node is not null)) and ",
+           select job_id as id, kind, client_id, ", head_state!(), " as state from job_ready where line < -$7 and line > -$1 \
+           union all select job_id as id, kind, client_id, ", head_state!(), " as state from job_ready \
+             where line > 0 and job_id > $7 and job_id < $1 \
+           union all select job_id as id, kind, client_id, 'behind' as state from job_blocked where job_id > $7 and job_id < $1 \
+           union all select job_id as id, kind, client_id, case when run > spared then 'retrying' else 'later' end as state \
+             from job_later where job_id > $7 and job_id < $1) j \
+         where j.state in (select g.state from @rows($8, state text) g) and ",
         matching!("j", "j.id")
     );
 
@@ -143,6 +153,8 @@ sql! {
 
 /// How many jobs are read at once if most of them do not have the requested status.
 const STEP_MIN: usize = 500;
+/// How many jobs are read at once if most of them have another error than the requested one.
+pub(super) const ERRORS_AT_ONCE: usize = 2_000;
 /// The rows of each table that one search for rare jobs reads.
 const WINDOW: usize = 20_000;
 /// The most searches for one page. After that, a page that is not full has a cursor to continue
@@ -155,36 +167,78 @@ const SEARCHES_MAX: usize = 12;
 pub struct JobFilter {
     /// Their statuses.
     pub status: Vec<JobStatus>,
+    /// States of jobs that wait: alternatives to the statuses.
+    pub state: Vec<JobState>,
     /// Their kinds.
     pub kind: Vec<String>,
     /// Their clients.
     pub client: Vec<String>,
     /// The leads that their messages and drafts belong to.
     pub lead: Vec<Id>,
+    /// Their own ids.
+    pub id: Vec<Id>,
+    /// Signatures of their last errors (`domain::error_signature`).
+    pub error: Vec<String>,
 }
 
 impl JobFilter {
     /// True if it matches every job.
     pub const fn is_empty(&self) -> bool {
-        self.status.is_empty()
+        self.is_any_status()
             && self.kind.is_empty()
             && self.client.is_empty()
             && self.lead.is_empty()
+            && self.id.is_empty()
+            && self.error.is_empty()
     }
 
-    /// True if it matches jobs with this status.
-    fn takes(&self, status: JobStatus) -> bool {
-        self.status.is_empty() || self.status.contains(&status)
+    /// True if it matches jobs of every status.
+    const fn is_any_status(&self) -> bool {
+        self.status.is_empty() && self.state.is_empty()
+    }
+
+    /// The statuses of the jobs that it matches; none for all.
+    pub(in crate::store) fn statuses(&self) -> Vec<JobStatus> {
+        let mut statuses = self.status.clone();
+        statuses.extend(self.state.iter().map(|it| it.status()));
+        statuses.sort_unstable_by_key(|it| it.as_str());
+        statuses.dedup();
+        statuses
+    }
+
+    /// The states of the unfinished jobs that it matches, if it matches not all statuses.
+    fn unfinished(&self) -> Vec<JobState> {
+        let asks = |status: JobStatus| self.status.contains(&status);
+        let is_wanted = |state: &JobState| asks(state.status()) || self.state.contains(state);
+        let unfinished = |state: &JobState| UNFINISHED.contains(&state.status());
+        JobState::ALL.into_iter().filter(unfinished).filter(is_wanted).collect()
+    }
+
+    /// True if it matches this job. Its leads are not compared: by those it was found.
+    fn takes(&self, job: &JobView) -> bool {
+        let is_of = |values: &[String], value: &String| values.is_empty() || values.contains(value);
+        (self.is_any_status()
+            || self.status.contains(&job.status)
+            || self.state.contains(&job.state))
+            && is_of(&self.kind, &job.kind)
+            && is_of(&self.client, &job.client_id)
+            && (self.error.is_empty() || self.takes_error(job.last_error.as_deref()))
+    }
+
+    /// True if it matches jobs with this last error.
+    fn takes_error(&self, error: Option<&str>) -> bool {
+        self.error.contains(&error_signature(error.unwrap_or_default()))
     }
 
     /// The same filter, for jobs with one of `statuses`; `None` if it cannot match any.
     pub(in crate::store) fn among(mut self, statuses: &[JobStatus]) -> Option<Self> {
-        if self.status.is_empty() {
+        if self.is_any_status() {
             self.status = statuses.to_vec();
         } else {
             self.status.retain(|status| statuses.contains(status));
+            self.state.retain(|state| statuses.contains(&state.status()));
         }
-        (!self.status.is_empty()).then_some(self)
+        (!self.is_any_status()).then_some(self)
     }
 }
 
@@ -223,9 +277,10 @@ pub(super) async fn page(
     let mut before = cursor.unwrap_or(Id::MAX);
     let mut items: Vec<JobView> = Vec::new();
     for _ in 0..SEARCHES_MAX {
-        let hits = search.find(reader, before, limit + 1).await?;
+        let hits = search.candidates(reader, before, limit + 1).await?;
+        let hits = hits.first(STEP_MIN.max(limit + 1));
         let views = views(reader, &hits.ids).await?;
-        items.extend(views.into_iter().filter(|job| filter.takes(job.status)));
+        items.extend(views.into_iter().filter(|job| filter.takes(job)));
         if items.len() > limit {
             return Ok(Page::cut(items, limit, |it| it.id));
         }
@@ -260,6 +315,15 @@ impl Hits {
         };
         Self { ids, next }
     }
+
+    /// The first `most` of them. The next search begins behind those.
+    fn first(mut self, most: usize) -> Self {
+        if self.ids.len() > most {
+            self.ids.truncate(most);
+            self.next = self.ids.last().copied();
+        }
+        self
+    }
 }
 
 /// How the jobs of a filter are found.
@@ -276,6 +340,8 @@ enum ListMethod {
     Pairs(sea_orm::Value),
     /// Those about messages and drafts of the filter's leads.
     Leads,
+    /// Those with the filter's ids.
+    Ids,
     /// Those that have not ended, or ended without success: a window of each table at a time.
     Windows,
 }
@@ -291,9 +357,10 @@ impl Search {
             client_id: &'a str,
             kind: &'a str,
         }
-        let is_any_status =
-            filter.status.is_empty() || filter.status.contains(&JobStatus::Succeeded);
-        let way = if !filter.lead.is_empty() {
+        let is_any_status = filter.is_any_status() || filter.status.contains(&JobStatus::Succeeded);
+        let way = if !filter.id.is_empty() {
+            ListMethod::Ids
+        } else if !filter.lead.is_empty() {
             ListMethod::Leads
         } else if !is_any_status {
             ListMethod::Windows
@@ -309,19 +376,37 @@ impl Search {
         Ok(Self { filter, way })
     }
 
-    /// As [`Self::find`], without the jobs that have another status.
+    /// As [`Self::find`], without the jobs that do not match the whole filter.
     pub(in crate::store) async fn matching(
         &self,
         reader: &Sessions,
         before: Id,
         wanted: usize,
     ) -> Result<Hits, StoreError> {
-        let mut hits = self.find(reader, before, wanted).await?;
+        let mut hits = self.candidates(reader, before, wanted).await?;
         if !matches!(self.way, ListMethod::Windows) {
             let views = views(reader, &hits.ids).await?;
-            let matching = views.iter().filter(|job| self.filter.takes(job.status));
+            let matching = views.iter().filter(|job| self.filter.takes(job));
             hits.ids = matching.map(|it| it.id).collect();
         }
+        Ok(hits)
+    }
+
+    /// As [`Self::find`], without the jobs that have another error. These are dropped here, and not
+    /// with their views, because an error may be that of few jobs among many.
+    async fn candidates(
+        &self,
+        reader: &Sessions,
+        before: Id,
+        wanted: usize,
+    ) -> Result<Hits, StoreError> {
+        if self.filter.error.is_empty() {
+            return self.find(reader, before, wanted).await;
+        }
+        let mut hits = self.find(reader, before, wanted.max(ERRORS_AT_ONCE)).await?;
+        let errors = failures::of(reader, &hits.ids).await?;
+        let matching = errors.iter().filter(|it| self.filter.takes_error(it.error.as_deref()));
+        hits.ids = matching.map(|it| it.id).collect();
         Ok(hits)
     }
 
@@ -332,7 +417,7 @@ impl Search {
         before: Id,
         wanted: usize,
     ) -> Result<Hits, StoreError> {
-        let all = self.filter.status.is_empty();
+        let all = self.filter.is_any_status();
         let step = if all { wanted } else { STEP_MIN.max(wanted) };
         match &self.way {
             ListMethod::Newest => {
@@ -349,6 +434,11 @@ impl Search {
                 let leads = [group(&self.filter.lead)?];
                 let rows = common.read(reader, &LIST_JOBS_OF_LEADS, leads).await?;
                 Ok(Hits::of(ids(&rows)?, step, 0))
+            }
+            ListMethod::Ids => {
+                let mut ids = self.filter.id.clone();
+                ids.retain(|id| *id < before);
+                Ok(Hits::of(ids, step, 0))
             }
             ListMethod::Windows => self.window(reader, before, wanted).await,
         }
@@ -368,26 +458,32 @@ impl Search {
             || !filter.kind.is_empty()
             || !(asks(JobStatus::Pending) || UNSUCCESSFUL.into_iter().all(asks));
         let window = if is_rare { WINDOW } else { wanted };
+        let unfinished = filter.unfinished();
+        let is_unsuccessful = UNSUCCESSFUL.into_iter().any(asks);
         // 1. Find the lower bound of the ids: above it, each table has at most a window of rows.
-        let (mut bound, mut lists) = (0, Vec::new());
-        for (statuses, bound_of, list) in [
-            (UNFINISHED, &UNFINISHED_BOUND, &LIST_UNFINISHED),
-            (UNSUCCESSFUL, &UNSUCCESSFUL_BOUND, &LIST_UNSUCCESSFUL),
-        ] {
-            if statuses.into_iter().any(asks) {
+        let mut bound = 0;
+        for (is_read, bound_of) in
+            [(!unfinished.is_empty(), &UNFINISHED_BOUND), (is_unsuccessful, &UNSUCCESSFUL_BOUND)]
+        {
+            if is_read {
                 let rows = read(reader, bound_of, [before.into(), count(window)]).await?;
                 let of_this: Option<Id> =
                     rows.first().map(|row| row.try_get("", "bound")).transpose()?;
                 bound = bound.max(of_this.unwrap_or_default());
-                lists.push((statuses, list));
             }
         }
         // 2. Find the jobs above it that match.
         let common = FilterParameters::of(filter, before, wanted)?;
         let mut found = Vec::new();
-        for (statuses, list) in lists {
-            let [first, second] = statuses.map(|status| i64::from(asks(status)).into());
-            found.extend(ids(&common.read(reader, list, [bound.into(), first, second]).await?)?);
+        if !unfinished.is_empty() {
+            let states: Vec<&str> = unfinished.iter().map(|it| it.as_str()).collect();
+            let more = [bound.into(), column("state", states)?];
+            found.extend(ids(&common.read(reader, &LIST_UNFINISHED, more).await?)?);
+        }
+        if is_unsuccessful {
+            let [failed, cancelled] = UNSUCCESSFUL.map(|status| i64::from(asks(status)).into());
+            let more = [bound.into(), failed, cancelled];
+            found.extend(ids(&common.read(reader, &LIST_UNSUCCESSFUL, more).await?)?);
         }
         Ok(Hits::of(found, wanted, bound))
     }

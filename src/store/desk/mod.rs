@@ -11,6 +11,7 @@ mod deliveries;
 mod erase;
 mod examples;
 mod explain;
+mod failures;
 mod found_by;
 mod job_views;
 pub(in crate::store) mod jobs;
@@ -23,6 +24,7 @@ mod people;
 mod portions;
 mod quarantine;
 mod received;
+mod search;
 mod sought;
 mod values;
 mod written;
@@ -36,6 +38,7 @@ pub use self::{
     erase::Erased,
     examples::ExampleRow,
     explain::{JobCase, LeadCase, StoredNode},
+    failures::{ErrorGroup, ErrorGroups},
     job_views::{FailedAttempt, JobDetail, JobView},
     jobs::JobFilter,
     ledger_check::LedgerBalance,
@@ -46,6 +49,7 @@ pub use self::{
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadName, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow},
+    search::SearchHit,
     written::{
         DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt, ListedMessage, MessageFilter,
         MessageRow,

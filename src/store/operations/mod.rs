@@ -145,7 +145,7 @@ impl Operations {
         let (action, below, total) = (matching.action, matching.below, matching.count);
         // The row and its task are made together, even if the caller is dropped meanwhile.
         let started = self.db.on_runtime(async move {
-            let statuses = narrowed.status.clone();
+            let statuses = narrowed.statuses();
             let search = db.call(|db| async move { Search::of(db.api(), narrowed).await }).await?;
             let id = db.next_id();
             let put =

@@ -639,6 +639,15 @@ fn by_hand() -> Vec<Row> {
             .a_row(60, 400)
             .finds(300),
         api("READ_FAILURES", [number(8), number(200)]).of(1).finds(1),
+        api("READ_ERRORS", [ids(spread)]).finds(300),
+        // It looks into eight tables.
+        api("FIND_BY_ID", [number(5)]).of(8),
+        api(
+            "FIND_BY_IDENTITY",
+            [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))})), number(50)],
+        )
+        .finds(50),
+        api("FIND_BY_REQUEST", [text("request 777"), number(50)]).of(2).finds(1),
         writer("READ_DECIDED", [number(5)]).of(1).finds(1),
         writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
             .of(1)
@@ -732,6 +741,11 @@ fn lists() -> Vec<Row> {
         let [a, b, c, d, e, f] = common;
         [a, b, c, d, e, f, number(floor), number(first), number(second)]
     };
+    let unfinished = |common: [Value; 6], floor: i64, states: &[&str]| {
+        let [a, b, c, d, e, f] = common;
+        let rows = states.iter().map(|state| json!({"state": state})).collect();
+        [a, b, c, d, e, f, number(floor), these(Json::Array(rows))]
+    };
     let latest = || number(8_000_000_000_000_000);
     let statuses = |client_id: &str| {
         these(json!(
@@ -805,16 +819,36 @@ fn lists() -> Vec<Row> {
             .of(10_000)
             .finds(51),
         api("UNSUCCESSFUL_BOUND", [NEWEST, PAGE]).of(51).finds(1),
-        api("LIST_UNFINISHED", with(jobs(None, None), HEAD - 50, 1, 0))
-            .note("the newest")
-            .of(3_500)
-            .may_read(&["job_later"], WINDOW)
-            .finds(51),
-        api("LIST_UNFINISHED", with(jobs(None, Some("rare")), BLOCKED - 20_000, 1, 1))
-            .note("a rare client, in a window")
+        api(
+            "LIST_UNFINISHED",
+            unfinished(
+                jobs(None, None),
+                HEAD - 50,
+                &["due", "retrying", "later", "behind", "held"],
+            ),
+        )
+        .note("the newest")
+        .of(3_500)
+        .may_read(&["job_later"], WINDOW)
+        .finds(51),
+        api(
+            "LIST_UNFINISHED",
+            unfinished(
+                jobs(None, Some("rare")),
+                BLOCKED - 20_000,
+                &["running", "due", "retrying", "later", "behind", "held"],
+            ),
+        )
+        .note("a rare client, in a window")
+        .of(120_000)
+        .a_row(3, 40)
+        .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW),
+        api("LIST_UNFINISHED", unfinished(jobs(None, None), BLOCKED - 20_000, &["held"]))
+            .note("a rare state, in a window")
             .of(120_000)
             .a_row(3, 40)
-            .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW),
+            .may_read(&["job_ready", "job_blocked", "job_later"], WINDOW)
+            .finds(51),
         api("UNFINISHED_BOUND", [NEWEST, PAGE]).of(204).finds(1),
         api("UNFINISHED_BOUND", [NEWEST, number(20_000)])
             .note("of a window")

@@ -1,0 +1,48 @@
+//! `/search`: what a text names as a whole.
+
+use super::{
+    ApiResult, ApiState,
+    objects::{self, RowKey},
+    query::Query,
+};
+use crate::{domain::SearchTerms, http::problem::Problem, store::SearchHit};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+/// `GET /search`.
+pub(super) async fn find(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &["q"])?;
+    let hits = found(&state, query.text("q")?.unwrap_or_default()).await?;
+    objects::page(hits.iter().map(SearchHitJson::of).collect(), None::<String>)
+}
+
+/// What a text names: rows with that id, leads with that address, phone number or id of a
+/// provider, and what came with that request.
+pub(in crate::http) async fn found(state: &ApiState, q: &str) -> Result<Vec<SearchHit>, Problem> {
+    if q.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(state.desk.search(SearchTerms::of(q)).await?)
+}
+
+#[derive(Debug, Serialize)]
+struct SearchHitJson<'a> {
+    r#type: &'a str,
+    id: RowKey,
+    client_id: Option<&'a str>,
+    lead_id: Option<RowKey>,
+    /// `id`, `request_id`, or the kind of the identity.
+    found_by: &'a str,
+}
+
+impl<'a> SearchHitJson<'a> {
+    fn of(hit: &'a SearchHit) -> Self {
+        Self {
+            r#type: &hit.kind,
+            id: RowKey(hit.id),
+            client_id: hit.client_id.as_deref(),
+            lead_id: hit.lead_id.map(RowKey),
+            found_by: &hit.found_by,
+        }
+    }
+}

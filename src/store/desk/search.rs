@@ -1,0 +1,152 @@
+//! Finds what a text names as a whole: rows by their ids, leads by their identities, and what came
+//! with a request. Names are not searched: the list of leads does that.
+
+use super::{
+    Desk,
+    jobs::count,
+    values::{self, CLIENTS_OF_LEADS},
+};
+use crate::domain::{ChannelDirectory, Id, SearchTerms};
+use crate::store::engine::{
+    StoreError,
+    sessions::Sessions,
+    sql::sql,
+    tx::{group, read},
+};
+use sea_orm::QueryResult;
+use serde::Serialize;
+use std::collections::{BTreeSet, HashSet};
+
+sql! {
+    /// The rows with an id. By primary keys.
+    static FIND_BY_ID =
+        "select 'job' as type, x.id, x.client_id, x.lead_id from jobs x where x.id = $1 \
+         union all select 'lead', x.id, x.client_id, x.id from leads x where x.id = $1 \
+         union all select 'message', x.id, x.client_id, x.lead_id from messages x where x.id = $1 \
+         union all select 'draft', x.id, x.client_id, x.lead_id from drafts x where x.id = $1 \
+         union all select 'delivery', x.id, x.client_id, x.lead_id from deliveries x where x.id = $1 \
+         union all select 'quarantine', x.id, x.client_id, null from quarantine x where x.id = $1 \
+         union all select 'operation', x.id, null, null from operations x where x.id = $1 \
+         union all select 'node', x.id, null, null from nodes x where x.id = $1";
+
+    /// The leads with one of these identities, at most `$2`. By primary key.
+    static FIND_BY_IDENTITY =
+        "select 'lead' as type, i.lead_id as id, i.client_id, i.lead_id, i.kind, i.value \
+         from @rows($1, client_id text, kind text, value text) g \
+         join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value \
+         order by i.lead_id desc limit $2";
+
+    /// What came with a request: messages and webhooks in quarantine, at most `$2` of each. By
+    /// `messages_of_request` and `quarantine_of_request`.
+    static FIND_BY_REQUEST =
+        "select * from (select 'message' as type, x.id, x.client_id, x.lead_id from messages x where x.request_id = $1 \
+           order by x.id desc limit $2) m \
+         union all select * from (select 'quarantine' as type, x.id, x.client_id, cast(null as bigint) as lead_id from quarantine x \
+           where x.request_id = $1 order by x.id desc limit $2) q";
+}
+
+/// The most things of one kind that are found.
+const FOUND_MAX: usize = 50;
+/// The most look-ups of identities in one statement.
+const LOOKED_UP_MAX: usize = 20_000;
+
+/// Something that a text names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchHit {
+    /// `job`, `lead`, `message`, `draft`, `delivery`, `quarantine`, `operation` or `node`.
+    pub kind: String,
+    /// The id of its row.
+    pub id: Id,
+    /// The client that it belongs to, if it belongs to one.
+    pub client_id: Option<String>,
+    /// The lead that it is about.
+    pub lead_id: Option<Id>,
+    /// By what it was found: `id`, `request_id`, or the kind of the identity.
+    pub found_by: String,
+}
+
+impl SearchHit {
+    fn from_row(row: &QueryResult, found_by: Option<&str>) -> Result<Self, StoreError> {
+        let found_by = match found_by {
+            Some(found_by) => found_by.to_owned(),
+            None => row.try_get("", "kind")?,
+        };
+        Ok(Self {
+            kind: row.try_get("", "type")?,
+            id: row.try_get("", "id")?,
+            client_id: row.try_get("", "client_id")?,
+            lead_id: row.try_get("", "lead_id")?,
+            found_by,
+        })
+    }
+}
+
+impl Desk {
+    /// What a text names as a whole, in all clients.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn search(&self, terms: SearchTerms) -> Result<Vec<SearchHit>, StoreError> {
+        self.db.call(|db| async move { find(db.api(), db.channels(), &terms).await }).await
+    }
+}
+
+/// A row of a group of identities.
+#[derive(Clone, Copy, Serialize)]
+struct SoughtIdentity<'a> {
+    client_id: &'a str,
+    kind: &'a str,
+    value: &'a str,
+}
+
+/// What a text names, in all clients. Each thing is named once.
+async fn find(
+    reader: &Sessions,
+    channels: &ChannelDirectory,
+    terms: &SearchTerms,
+) -> Result<Vec<SearchHit>, StoreError> {
+    let mut found = Vec::new();
+    // 1. By id.
+    if let Some(id) = terms.id {
+        let rows = read(reader, &FIND_BY_ID, [id.into()]).await?;
+        for row in &rows {
+            found.push(SearchHit::from_row(row, Some("id"))?);
+        }
+    }
+    // 2. By request.
+    if !terms.text.is_empty() {
+        let values = [terms.text.as_str().into(), count(FOUND_MAX)];
+        for row in &read(reader, &FIND_BY_REQUEST, values).await? {
+            found.push(SearchHit::from_row(row, Some("request_id"))?);
+        }
+    }
+    // 3. By identity.
+    let clients = values::clients(reader, &CLIENTS_OF_LEADS, &[]).await?;
+    let sought = identities(&clients, channels, terms);
+    for portion in sought.chunks(LOOKED_UP_MAX) {
+        let values = [group(portion)?, count(FOUND_MAX)];
+        for row in &read(reader, &FIND_BY_IDENTITY, values).await? {
+            found.push(SearchHit::from_row(row, None)?);
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|hit| seen.insert((hit.kind.clone(), hit.id)));
+    Ok(found)
+}
+
+/// Every identity that the text may be.
+fn identities<'a>(
+    clients: &'a BTreeSet<String>,
+    channels: &ChannelDirectory,
+    terms: &'a SearchTerms,
+) -> Vec<SoughtIdentity<'a>> {
+    let mut all = Vec::new();
+    for client_id in clients {
+        for kind in channels.identities() {
+            let value =
+                |value: &'a String| SoughtIdentity { client_id, kind: kind.as_str(), value };
+            all.extend(terms.identities.iter().map(value));
+        }
+    }
+    all
+}
