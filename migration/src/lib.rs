@@ -57,7 +57,6 @@ mod m20261128_000015_sending;
 mod m20261128_000016_opt_outs;
 mod m20261128_000017_labelled_examples;
 mod m20261128_000018_sessions;
-mod m20261129_000019_requests;
 mod m20261128_000020_due_since;
 mod m20261129_000022_received;
 
@@ -142,7 +141,6 @@ impl Migrator {
             Box::new(m20261128_000016_opt_outs::Migration),
             Box::new(m20261128_000017_labelled_examples::Migration),
             Box::new(m20261128_000018_sessions::Migration),
-            Box::new(m20261129_000019_requests::Migration),
             Box::new(m20261128_000020_due_since::Migration),
             Box::new(m20261129_000022_received::Migration),
         ]

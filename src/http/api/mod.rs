@@ -21,7 +21,6 @@ mod leads;
 mod ledger;
 mod messages;
 mod model_calls;
-mod named;
 mod nodes;
 mod objects;
 pub(in crate::http) mod operations;

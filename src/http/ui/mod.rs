@@ -3,6 +3,7 @@
 //! A page asks the functions that also answer the API, so that both say the same. Each page is a
 //! file. The pages are made of `parts`, stand in the `frame`, and work without the script.
 
+mod actors;
 mod assets;
 mod audit;
 mod client;
@@ -14,11 +15,13 @@ mod delivery;
 #[expect(dead_code, reason = "for pages that are written next")]
 mod frame;
 mod health;
+mod jobs;
 mod login;
 mod look;
 mod overview;
 #[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
 mod parts;
+mod pools;
 mod problems;
 mod quarantined;
 mod received;
@@ -67,6 +70,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .route("/search", web::get().to(search::show))
             .configure(received_and_sent)
             .configure(set_up)
+            .configure(work)
             .default_service(web::to(not_found)),
     );
 }
@@ -92,6 +96,23 @@ fn set_up(cfg: &mut ServiceConfig) {
         .route("/system", web::get().to(system::show))
         .route("/sessions/{id}/revoke", web::post().to(system::revoke))
         .route("/audit", web::get().to(audit::show));
+}
+
+/// The pages of jobs, pools and actors, and what is done on them.
+fn work(cfg: &mut ServiceConfig) {
+    cfg.route("/jobs", web::get().to(jobs::list))
+        .route("/jobs/retry", web::post().to(jobs::retry_many))
+        .route("/jobs/cancel", web::post().to(jobs::cancel_many))
+        .route("/jobs/{id}", web::get().to(jobs::one))
+        .route("/jobs/{id}/retry", web::post().to(jobs::retry_one))
+        .route("/jobs/{id}/cancel", web::post().to(jobs::cancel_one))
+        .route("/operations/{id}/stop", web::post().to(jobs::stop_operation))
+        .route("/pools", web::get().to(pools::show))
+        .route("/pools/{kind}/size", web::post().to(pools::size))
+        .route("/pools/{kind}/pause", web::post().to(pools::pause))
+        .route("/pools/{kind}/resume", web::post().to(pools::resume))
+        .route("/pools/{kind}/reset", web::post().to(pools::reset))
+        .route("/actors", web::get().to(actors::show));
 }
 
 /// Answers for a path at which there is nothing: to a person with a page, to a program as the API

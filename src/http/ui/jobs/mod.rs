@@ -1,0 +1,131 @@
+//! `/jobs`: jobs with their true states, one by one or by error, and what can be done to them.
+
+mod bulk;
+mod errors;
+mod list;
+mod one;
+mod operation;
+
+pub(super) use self::{
+    bulk::{cancel as cancel_many, retry as retry_many},
+    list::show as list,
+    one::{cancel as cancel_one, link_of, retry as retry_one, show as one},
+    operation::stop as stop_operation,
+};
+
+use super::{
+    parts::{Mark, with_query},
+    visit::Visit,
+};
+use crate::{
+    domain::{Id, JobState, JobStatus},
+    http::{api::jobs::waits_for_slot, problem::Problem},
+    store::{JobFilter, JobView},
+};
+
+/// The mark of a job's state. Only this node knows which of its claims still wait for a slot.
+fn mark_of(visit: &Visit, job: &JobView) -> Mark {
+    if job.status == JobStatus::Running && waits_for_slot(visit.api(), job) {
+        return Mark::CLAIMED;
+    }
+    mark(job.state)
+}
+
+/// The mark of a state.
+const fn mark(state: JobState) -> Mark {
+    match state {
+        JobState::Due => Mark::DUE,
+        JobState::Retrying => Mark::RETRYING,
+        JobState::Later => Mark::LATER,
+        JobState::Behind => Mark::BEHIND,
+        JobState::Held => Mark::HELD,
+        JobState::Running | JobState::Failed | JobState::Cancelled | JobState::Succeeded => {
+            Mark::of_job(state.status())
+        }
+    }
+}
+
+/// Limits a filter to the clients that the viewer may see.
+///
+/// # Errors
+/// 404 if it names others only.
+fn limited(visit: &Visit, mut filter: JobFilter) -> Result<JobFilter, Problem> {
+    let Some(own) = &visit.viewer.clients else { return Ok(filter) };
+    if filter.client.is_empty() {
+        filter.client = own.to_vec();
+    } else {
+        filter.client.retain(|client| visit.viewer.sees(client));
+    }
+    if filter.client.is_empty() {
+        return Err(Problem::not_found("there is no client that you may see"));
+    }
+    Ok(filter)
+}
+
+/// The parameters of a list that forms send on and come back to.
+const KEPT: [&str; 7] = ["status", "kind", "client", "lead", "id", "error", "group"];
+
+/// What a list was asked for, as a form sends it on.
+fn kept(query: &Query) -> Vec<(&'static str, String)> {
+    let value = |name: &'static str| match name {
+        // Commas do not part an error.
+        "error" => query.text(name).ok().flatten().unwrap_or_default().to_owned(),
+        _ => query.values(name).join(","),
+    };
+    let pairs = KEPT.into_iter().map(|name| (name, value(name)));
+    pairs.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The list that a form came from, with the operation that it has started. What was chosen for the
+/// operation alone is left out.
+fn back_to(pairs: &[(String, String)], operation: &str) -> String {
+    let is_by_error = pairs.iter().any(|it| it.0 == "group" && !it.1.is_empty());
+    let is_kept = |name: &str| match name {
+        "id" => false,
+        "error" => !is_by_error,
+        name => KEPT.contains(&name),
+    };
+    let kept = pairs.iter().filter(|it| is_kept(&it.0)).map(|it| (it.0.as_str(), it.1.as_str()));
+    with_query("/jobs", kept.chain([("operation", operation)]))
+}
+
+/// The id in a path.
+///
+/// # Errors
+/// 404 if it is no id: then it names nothing.
+fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
+    parse_id(path).ok_or_else(|| Problem::not_found(format!("there is no {what} {path}")))
+}
+
+/// The first line of an error.
+fn first_line(error: &str) -> &str {
+    error.lines().map(str::trim).find(|it| !it.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_leads_back_to_its_list_without_what_it_chose() {
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect()
+        };
+        let list =
+            pairs(&[("status", "failed"), ("id", "1,2"), ("error", "no phone"), ("count", "2")]);
+        assert_eq!(back_to(&list, "7"), "/jobs?status=failed&error=no+phone&operation=7");
+        let grouped = pairs(&[
+            ("status", "failed"),
+            ("group", "error"),
+            ("error", "no phone"),
+            ("next", "//evil"),
+        ]);
+        assert_eq!(back_to(&grouped, "7"), "/jobs?status=failed&group=error&operation=7");
+    }
+
+    #[test]
+    fn every_state_has_a_mark_of_its_own() {
+        let words: Vec<&str> = JobState::ALL.map(|it| mark(it).word).into();
+        assert_eq!(words, JobState::ALL.map(JobState::as_str));
+    }
+}

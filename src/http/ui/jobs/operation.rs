@@ -1,0 +1,159 @@
+//! An operation that the list follows: how far it is, why jobs were skipped, and its stop.
+
+use super::{KEPT, back_to, id_in, kept, list::ListedJobs};
+use crate::{
+    domain::Timestamp,
+    http::{
+        api::{Query, operations},
+        operator::Operator,
+        problem::Problem,
+        ui::{
+            PageResult,
+            parts::{Mark, Sign, Tone, ago, hidden_input, number, outside, post_form},
+            visit::Visit,
+        },
+    },
+    store::OperationRow,
+};
+use actix_web::{HttpRequest, web};
+use maud::{Markup, html};
+use std::collections::BTreeMap;
+
+/// The operation that the list follows.
+pub(super) struct FollowedOperation(OperationRow);
+
+/// The operation that the address names.
+pub(super) async fn followed(
+    listed: &ListedJobs<'_>,
+) -> Result<Option<FollowedOperation>, Problem> {
+    let ids = listed.query.ids("operation")?;
+    let Some(id) = ids.first() else { return Ok(None) };
+    Ok(Some(FollowedOperation(operations::operation(listed.visit.api(), *id).await?)))
+}
+
+impl FollowedOperation {
+    /// True if it goes on.
+    pub(super) fn is_running(&self) -> bool {
+        self.0.status == "running"
+    }
+
+    /// What is shown of it.
+    pub(super) fn strip(&self, listed: &ListedJobs<'_>) -> Markup {
+        let (visit, row) = (listed.visit, &self.0);
+        let may_stop = self.is_running() && !row.is_stopping && visit.viewer.may_operate();
+        html! {
+            div.bulk.box role="group" aria-label="Operation" data-part="operation" {
+                (strip(row))
+                span.sm.mut { "by " (outside(&row.changed_by)) ", " (ago(Timestamp::from_millis(row.created_at.0), visit.now)) }
+                span.row.end {
+                    @if may_stop {
+                        (post_form(&format!("/operations/{}/stop", row.id), html! {
+                            @for (name, value) in kept(&listed.query) { (hidden_input(name, &value)) }
+                            button.btn.tight { "Stop" }
+                        }))
+                    }
+                    @if !self.is_running() { a.btn.tight.quiet href=(visit.with("operation", None)) { "Close" } }
+                }
+            }
+        }
+    }
+}
+
+fn strip(row: &OperationRow) -> Markup {
+    let is_retry = row.action == "retry";
+    let (mark, verb) = match row.status.as_str() {
+        "running" if row.is_stopping => (Mark::new(Tone::Warn, Sign::Pause, "stopping"), ""),
+        "running" => (
+            Mark::new(Tone::Busy, Sign::Run, "running"),
+            if is_retry { "Retrying" } else { "Cancelling" },
+        ),
+        "done" => (
+            Mark::new(Tone::Good, Sign::Ok, "done"),
+            if is_retry { "Retried" } else { "Cancelled" },
+        ),
+        "stopped" => (Mark::new(Tone::Wait, Sign::Cancelled, "stopped"), ""),
+        _ => (Mark::new(Tone::Bad, Sign::Fail, "failed"), ""),
+    };
+    let reached = row.done.saturating_add(row.skipped);
+    let total = row.total.max(reached);
+    html! {
+        (mark.badge())
+        b { @if !verb.is_empty() { (verb) " " } (number(row.total)) @if row.total == 1 { " job" } @else { " jobs" } }
+        (bar(reached, total, mark.tone))
+        span {
+            (number(row.done)) " done"
+            @if row.skipped > 0 {
+                ", " (number(row.skipped)) " skipped"
+                span.mut { (reasons(row.reasons.as_deref())) }
+            }
+            @if let Some(error) = &row.error { ". " (outside(error)) }
+        }
+    }
+}
+
+/// How far it is, as a bar.
+fn bar(reached: i64, total: i64, tone: Tone) -> Markup {
+    let total = total.max(1);
+    let label = format!("{reached} of {total}");
+    html! {
+        svg.prog.(tone.class()) role="img" aria-label=(label) viewBox={ "0 0 " (total) " 6" } preserveAspectRatio="none" {
+            rect width=(total) height="6" {}
+            rect.on width=(reached.clamp(0, total)) height="6" {}
+        }
+    }
+}
+
+/// Why jobs were skipped: `because it is running 3`.
+fn reasons(stored: Option<&str>) -> String {
+    let reasons: BTreeMap<String, i64> =
+        stored.and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let each: Vec<String> =
+        reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    format!(" ({})", each.join(", "))
+}
+
+/// `POST /operations/{id}/stop`: what is done stays done.
+pub(in crate::http::ui) async fn stop(
+    visit: Visit,
+    path: web::Path<String>,
+    form: web::Form<Vec<(String, String)>>,
+    request: HttpRequest,
+) -> PageResult {
+    visit.must_operate()?;
+    let pairs = form.into_inner();
+    Query::of_pairs(pairs.clone(), &KEPT)?;
+    let operation =
+        operations::stop_one(visit.api(), id_in(&path, "operation")?, Operator::of(&request))
+            .await?;
+    Ok(visit.see(&back_to(&pairs, &operation.id.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_a_bar_of_attributes() {
+        let bar = bar(142, 214, Tone::Busy).into_string();
+        for part in [
+            "aria-label=\"142 of 214\"",
+            "width=\"214\"",
+            "class=\"on\" width=\"142\"",
+            "prog busy",
+        ] {
+            assert!(bar.contains(part), "{part} is not in {bar}");
+        }
+        assert!(!bar.contains("style"));
+        assert!(super::bar(0, 0, Tone::Good).into_string().contains("0 of 1"));
+    }
+
+    #[test]
+    fn what_was_skipped_says_why() {
+        assert_eq!(reasons(Some(r#"{"running":3,"succeeded":1}"#)), " (running 3, succeeded 1)");
+        assert_eq!(reasons(Some("no JSON")), "");
+        assert_eq!(reasons(None), "");
+    }
+}
