@@ -4,11 +4,14 @@ mod deliveries;
 mod door;
 mod events;
 mod frame;
+mod jobs;
+mod pools;
 mod received;
+mod search;
 mod set_up;
 
 use crate::support::daemon::Daemon;
-use reqwest::{RequestBuilder, Response, header, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Response, header, redirect::Policy};
 use std::collections::BTreeMap;
 
 /// What every page may do, and no more.
@@ -38,6 +41,20 @@ impl PageAnswer {
         assert!(!self.html.contains(text), "{text:?} is in\n{}", self.html);
         self
     }
+}
+
+/// What a form of the page is answered, to the operator. Nothing is followed.
+pub async fn post(daemon: &Daemon, path: &str, form: &[(&str, &str)]) -> Response {
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    let request = client.post(daemon.url(path)).bearer_auth(daemon.admin_token());
+    request.header(header::ACCEPT, "text/html").form(form).send().await.unwrap()
+}
+
+/// Where an answer leads, if it leads somewhere.
+#[track_caller]
+pub fn leads_to(answer: &Response) -> String {
+    assert_eq!(answer.status(), 303, "{answer:?}");
+    answer.headers()[header::LOCATION].to_str().unwrap().to_owned()
 }
 
 /// A request of a browser in which the operator is signed in.
