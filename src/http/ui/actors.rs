@@ -5,8 +5,8 @@ use super::{
     PageResult,
     frame::{PageContent, PagePlace},
     parts::{
-        Column, Mark, Sign, Table, TableRow, Tone, ago, choice, empty, field, id_link, live,
-        long_text, one_line, since,
+        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, choice, empty, field, id_link,
+        live, long_text, one_line, since,
     },
     visit::Visit,
 };
@@ -139,7 +139,7 @@ fn table(visit: &Visit, rows: &[Branch<'_>], pools: &[PoolView]) -> Markup {
         Branch::Actor(depth, actor) => actor_row(visit, *depth, actor),
         Branch::Slots(depth, kind, slots) => slots_row(visit, *depth, kind, slots, pools),
     };
-    html! { (Table::new("Actors", columns).caption_hidden().wide().rows(rows.iter().map(row))) }
+    html! { (PageTable::new("Actors", columns).caption_hidden().wide().rows(rows.iter().map(row))) }
 }
 
 /// How deep a row stands in the tree.
@@ -147,12 +147,12 @@ fn indent(depth: usize) -> Markup {
     html! { @if depth > 0 { span.z aria-hidden="true" { @for _ in 1..depth { "\u{a0}\u{a0}\u{a0}" } "└\u{a0}" } } }
 }
 
-const fn mark(state: ActorState) -> Mark {
+const fn mark(state: ActorState) -> StateMark {
     match state {
-        ActorState::Idle => Mark::new(Tone::Wait, Sign::Due, "idle"),
-        ActorState::Busy => Mark::new(Tone::Busy, Sign::Run, "busy"),
-        ActorState::BackingOff => Mark::BACKING_OFF,
-        ActorState::Dead => Mark::new(Tone::Bad, Sign::Fail, "dead"),
+        ActorState::Idle => StateMark::new(Tone::Wait, Sign::Due, "idle"),
+        ActorState::Busy => StateMark::new(Tone::Busy, Sign::Run, "busy"),
+        ActorState::BackingOff => StateMark::BACKING_OFF,
+        ActorState::Dead => StateMark::new(Tone::Bad, Sign::Fail, "dead"),
     }
 }
 

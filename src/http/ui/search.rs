@@ -4,7 +4,7 @@
 use super::{
     PageResult,
     frame::{PageContent, PagePlace},
-    parts::{Column, Table, TableRow, ago, empty, id, one_line, with_query},
+    parts::{Column, PageTable, TableRow, ago, empty, id, one_line, with_query},
     visit::Visit,
 };
 use crate::{
@@ -123,7 +123,7 @@ fn table(visit: &Visit, pages: &[FoundPage]) -> Markup {
             html! { (one_line(&page.found_by, TEXT_CHARS_MAX)) },
         ])
     };
-    html! { (Table::new("Found", columns).caption_hidden().rows(pages.iter().map(row))) }
+    html! { (PageTable::new("Found", columns).caption_hidden().rows(pages.iter().map(row))) }
 }
 
 /// Where a text that names nothing as a whole is looked for.

@@ -8,8 +8,8 @@ use crate::{
         problem::Problem,
         ui::{
             parts::{
-                Column, Table, TableRow, ago, clock, empty, id_link, number, older, one_line, two,
-                with_query,
+                Column, PageTable, TableRow, ago, clock, empty, id_link, number, older, one_line,
+                two, with_query,
             },
             visit::Visit,
         },
@@ -49,7 +49,7 @@ pub(super) async fn table(listed: &ListedJobs<'_>) -> Result<Markup, Problem> {
     ];
     let rows = groups.groups.iter().map(|group| row(listed, group));
     Ok(html! {
-        (Table::new("Jobs by error", columns).caption_hidden().wide().rows(rows))
+        (PageTable::new("Jobs by error", columns).caption_hidden().wide().rows(rows))
         (older(next.as_deref(), shown))
         p.sm.mut.mt {
             "A retry gives each job one more attempt. The cause should be mended first."

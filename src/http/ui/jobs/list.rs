@@ -10,8 +10,9 @@ use crate::{
             PageResult,
             frame::{PageContent, PagePlace},
             parts::{
-                Chip, Column, Segment, Table, TableRow, ago, chips, choice, copy_button, duration,
-                empty, field, hidden_input, id, id_link, live, new_rows, older, one_line, segments,
+                Chip, Column, PageTable, Segment, TableRow, ago, chips, choice, copy_button,
+                duration, empty, field, hidden_input, id, id_link, live, new_rows, older, one_line,
+                segments,
             },
             visit::Visit,
         },
@@ -248,7 +249,7 @@ fn table(listed: &ListedJobs<'_>, page: &Page<JobView>) -> Markup {
         @if let Some(at) = looked_back { " · looked back to " (ago(at, visit.now)) }
     };
     html! {
-        (Table::new(caption, columns).caption_hidden().wide().rows(rows))
+        (PageTable::new(caption, columns).caption_hidden().wide().rows(rows))
         (older(next.as_deref(), shown))
     }
 }

@@ -14,33 +14,36 @@ pub(super) use self::{
 };
 
 use super::{
-    parts::{Mark, with_query},
+    parts::{StateMark, with_query},
     visit::Visit,
 };
 use crate::{
     domain::{Id, JobState, JobStatus},
-    http::{api::jobs::waits_for_slot, problem::Problem},
+    http::{
+        api::{Query, jobs::waits_for_slot, parse_id},
+        problem::Problem,
+    },
     store::{JobFilter, JobView},
 };
 
 /// The mark of a job's state. Only this node knows which of its claims still wait for a slot.
-fn mark_of(visit: &Visit, job: &JobView) -> Mark {
+fn mark_of(visit: &Visit, job: &JobView) -> StateMark {
     if job.status == JobStatus::Running && waits_for_slot(visit.api(), job) {
-        return Mark::CLAIMED;
+        return StateMark::CLAIMED;
     }
     mark(job.state)
 }
 
 /// The mark of a state.
-const fn mark(state: JobState) -> Mark {
+const fn mark(state: JobState) -> StateMark {
     match state {
-        JobState::Due => Mark::DUE,
-        JobState::Retrying => Mark::RETRYING,
-        JobState::Later => Mark::LATER,
-        JobState::Behind => Mark::BEHIND,
-        JobState::Held => Mark::HELD,
+        JobState::Due => StateMark::DUE,
+        JobState::Retrying => StateMark::RETRYING,
+        JobState::Later => StateMark::LATER,
+        JobState::Behind => StateMark::BEHIND,
+        JobState::Held => StateMark::HELD,
         JobState::Running | JobState::Failed | JobState::Cancelled | JobState::Succeeded => {
-            Mark::of_job(state.status())
+            StateMark::of_job(state.status())
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::{
             PageResult,
             frame::{PageContent, PagePlace},
             parts::{
-                ButtonLook, Column, Mark, Sign, Table, TableRow, Tone, ago, button, clock, command,
-                dialog, duration, id, id_link, live, long_text, note, one_line, outside, post_form,
-                since,
+                ButtonLook, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, button, clock,
+                command, dialog, duration, id, id_link, live, long_text, note, one_line, outside,
+                post_form, since,
             },
             visit::Visit,
         },
@@ -194,14 +194,14 @@ struct Point {
 
 fn line(visit: &Visit, detail: &JobDetail) -> Markup {
     let (job, now) = (&detail.job, visit.now);
-    let point = |mark: Mark, word: &str, below: Markup| Point {
+    let point = |mark: StateMark, word: &str, below: Markup| Point {
         tone: mark.tone,
         sign: mark.sign,
         word: word.to_owned(),
         below,
         is_ahead: false,
     };
-    let good = Mark::new(Tone::Good, Sign::Ok, "");
+    let good = StateMark::new(Tone::Good, Sign::Ok, "");
     let mut points = vec![point(good, "stored", clock(job.created_at, now))];
     let wait = job.run_at.millis_since(job.created_at);
     if detail.errors.is_empty() {
@@ -210,12 +210,12 @@ fn line(visit: &Visit, detail: &JobDetail) -> Markup {
         } else {
             clock(job.run_at, now)
         };
-        points.push(Point { is_ahead: job.run_at > now, ..point(Mark::DUE, "due", below) });
+        points.push(Point { is_ahead: job.run_at > now, ..point(StateMark::DUE, "due", below) });
     }
     let skipped = detail.errors.len().saturating_sub(ATTEMPTS_IN_LINE);
     if skipped > 0 {
         points.push(point(
-            Mark::RETRYING,
+            StateMark::RETRYING,
             &format!("{skipped} more attempts"),
             html! { "failed before" },
         ));
@@ -225,7 +225,7 @@ fn line(visit: &Visit, detail: &JobDetail) -> Markup {
             (clock(failed.failed_at, now)) br; (outside(&failed.reason))
             @if let Some(ms) = failed.duration_ms { " after " (duration(ms)) }
         };
-        let bad = Mark::new(Tone::Bad, Sign::Fail, "");
+        let bad = StateMark::new(Tone::Bad, Sign::Fail, "");
         points.push(point(bad, &format!("attempt {}", failed.attempt), below));
     }
     let last = mark_of(visit, job);
@@ -243,7 +243,7 @@ fn line(visit: &Visit, detail: &JobDetail) -> Markup {
     }
     let ended = job.finished_at.map_or_else(|| html! { "–" }, |at| clock(at, now));
     let word = if job.finished_at.is_some() { last.word } else { "ended" };
-    let mark = if job.finished_at.is_some() { last } else { Mark::DUE };
+    let mark = if job.finished_at.is_some() { last } else { StateMark::DUE };
     points.push(Point { is_ahead: job.finished_at.is_none(), ..point(mark, word, ended) });
     html! {
         section.sec aria-labelledby="line" {
@@ -307,7 +307,7 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
                 span.sm.mut { (job.attempts) " of " (job.max_attempts) " used" }
             }
             @if is_none { p.mut { "None yet." } }
-            @else { (Table::new("Attempts", columns).caption_hidden().wide().rows(rows)) }
+            @else { (PageTable::new("Attempts", columns).caption_hidden().wide().rows(rows)) }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         problem::Problem,
         ui::{
             PageResult,
-            parts::{Mark, Sign, Tone, ago, hidden_input, number, outside, post_form},
+            parts::{Sign, StateMark, Tone, ago, hidden_input, number, outside, post_form},
             visit::Visit,
         },
     },
@@ -62,17 +62,17 @@ impl FollowedOperation {
 fn strip(row: &OperationRow) -> Markup {
     let is_retry = row.action == "retry";
     let (mark, verb) = match row.status.as_str() {
-        "running" if row.is_stopping => (Mark::new(Tone::Warn, Sign::Pause, "stopping"), ""),
+        "running" if row.is_stopping => (StateMark::new(Tone::Warn, Sign::Pause, "stopping"), ""),
         "running" => (
-            Mark::new(Tone::Busy, Sign::Run, "running"),
+            StateMark::new(Tone::Busy, Sign::Run, "running"),
             if is_retry { "Retrying" } else { "Cancelling" },
         ),
         "done" => (
-            Mark::new(Tone::Good, Sign::Ok, "done"),
+            StateMark::new(Tone::Good, Sign::Ok, "done"),
             if is_retry { "Retried" } else { "Cancelled" },
         ),
-        "stopped" => (Mark::new(Tone::Wait, Sign::Cancelled, "stopped"), ""),
-        _ => (Mark::new(Tone::Bad, Sign::Fail, "failed"), ""),
+        "stopped" => (StateMark::new(Tone::Wait, Sign::Cancelled, "stopped"), ""),
+        _ => (StateMark::new(Tone::Bad, Sign::Fail, "failed"), ""),
     };
     let reached = row.done.saturating_add(row.skipped);
     let total = row.total.max(reached);

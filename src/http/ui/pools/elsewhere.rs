@@ -2,7 +2,7 @@
 
 use crate::{
     http::ui::{
-        parts::{Column, Mark, Table, TableRow, ago, empty, id, outside},
+        parts::{Column, PageTable, StateMark, TableRow, ago, empty, id, outside},
         visit::Visit,
     },
     store::Node,
@@ -18,7 +18,7 @@ pub(super) fn table(visit: &Visit, node: &Node) -> Markup {
     let row = |pool: &PoolStatus| {
         TableRow::new([
             html! { span.mono { (outside(&pool.kind)) } },
-            if pool.paused { Mark::PAUSED.badge() } else { Mark::RUNNING.quiet() },
+            if pool.paused { StateMark::PAUSED.badge() } else { StateMark::RUNNING.quiet() },
             html! { (pool.size) },
             html! {
                 @if let Some(set) = &pool.r#override { (outside(set)) } @else { span.z { "as the files say" } }
@@ -36,6 +36,6 @@ pub(super) fn table(visit: &Visit, node: &Node) -> Markup {
             "As " (outside(&said.host)) " (" (id(node.id)) ") says of itself, heard of " (ago(node.seen_at, visit.now))
             ". How busy it is, only its own page tells."
         }
-        (Table::new("Pools of another node", columns).caption_hidden().rows(said.pools.iter().map(row)))
+        (PageTable::new("Pools of another node", columns).caption_hidden().rows(said.pools.iter().map(row)))
     }
 }

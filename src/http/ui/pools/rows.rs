@@ -7,8 +7,8 @@ use crate::{
         ui::{
             jobs::link_of,
             parts::{
-                Column, Mark, Sign, Table, TableRow, Tone, ago, clock, empty, live, live_count,
-                one_line, outside, per_second, post_form, since, two, with_query,
+                Column, PageTable, Sign, StateMark, TableRow, Tone, ago, clock, empty, live,
+                live_count, one_line, outside, per_second, post_form, since, two, with_query,
             },
             visit::Visit,
         },
@@ -40,7 +40,7 @@ pub(super) fn table(visit: &Visit, pools: &[PoolJson], is_fresh: bool) -> Markup
     ];
     let rows = pools.iter().map(|pool| row(visit, pool, is_fresh));
     html! {
-        (Table::new("Pools", columns).caption_hidden().wide().rows(rows))
+        (PageTable::new("Pools", columns).caption_hidden().wide().rows(rows))
         p.sm.mut.mt {
             "A size or pause set here is kept in the database until it is reset, ends, or the same key changes in a file. "
             "It is for all nodes."
@@ -92,10 +92,10 @@ fn wait_p95(visit: &Visit, kind: &str) -> Option<String> {
 
 fn state(pool: &PoolJson) -> Markup {
     match pool.state {
-        "paused" => Mark::PAUSED.badge(),
-        "backing_off" => Mark::BACKING_OFF.badge(),
-        _ if pool.leaving > 0 => Mark::new(Tone::Busy, Sign::Run, "shrinking").quiet(),
-        _ => Mark::RUNNING.quiet(),
+        "paused" => StateMark::PAUSED.badge(),
+        "backing_off" => StateMark::BACKING_OFF.badge(),
+        _ if pool.leaving > 0 => StateMark::new(Tone::Busy, Sign::Run, "shrinking").quiet(),
+        _ => StateMark::RUNNING.quiet(),
     }
 }
 
