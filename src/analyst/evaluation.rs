@@ -42,7 +42,7 @@ impl<'a> EvaluationRequest<'a> {
     /// the client's own template if filling in that template gives the same text now. So it does
     /// not if it was edited or cut, or if the template has changed since.
     pub fn of(drafted_for: DraftRequest<'a>, draft: &'a str) -> Self {
-        let DraftRequest { conversation, tag, medium, templates, sender, style: _ } = drafted_for;
+        let DraftRequest { conversation, tag, medium, templates, sender, .. } = drafted_for;
         let is_own_template = drafted_for.is_own_template(draft);
         let client = ClientFacts { sender, templates };
         Self { conversation, tag, medium, draft, is_own_template, client }

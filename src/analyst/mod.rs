@@ -151,6 +151,8 @@ pub struct DraftRequest<'a> {
     pub sender: Option<&'a str>,
     /// The style in which a model writes, in words. Templates and the `local` analyst ignore it.
     pub style: Option<&'a str>,
+    /// What a person asks of this text. Templates cannot follow it.
+    pub hint: Option<&'a str>,
 }
 
 impl<'a> DraftRequest<'a> {
@@ -169,6 +171,7 @@ impl<'a> DraftRequest<'a> {
             templates: client.map_or(&NO_TEMPLATES, |client| &client.templates),
             sender: client.and_then(|client| client.sender.as_deref()),
             style: client.and_then(|client| client.reply_style.as_deref()),
+            hint: None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     template,
     text::one_line,
 };
+use sha2::{Digest as _, Sha256};
 use std::ops::RangeInclusive;
 
 /// How many characters an answer by mail has.
@@ -13,6 +14,9 @@ pub const MAIL_CHARS: RangeInclusive<usize> = 220..=1_200;
 
 /// The characters of the longest segment of an SMS.
 const SEGMENT_CHARS: usize = 160;
+
+/// The length of a version.
+const VERSION_CHARS: usize = 16;
 
 /// A text within the bounds of its medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +103,20 @@ pub fn flaw(body: &str, medium: Medium) -> Option<String> {
     };
     let why = || format!("the text has {chars} characters, and at most {most} are sent");
     blank(body).or_else(|| (chars > most).then(why))
+}
+
+/// A short text that tells whether a draft still has this subject and body: other ones have another
+/// version.
+pub fn version(subject: Option<&str>, body: &str) -> String {
+    let mut digest = Sha256::new();
+    // The length parts the two. No subject is another one than an empty subject.
+    let length = subject.map_or_else(String::new, |it| it.len().to_string());
+    for part in [length.as_str(), ":", subject.unwrap_or_default(), body] {
+        digest.update(part);
+    }
+    let mut version = format!("{:x}", digest.finalize());
+    version.truncate(VERSION_CHARS);
+    version
 }
 
 fn blank(body: &str) -> Option<String> {
@@ -210,6 +228,25 @@ mod tests {
         for (body, medium, expected) in rows {
             assert_eq!(flaw(&body, medium).as_deref(), expected, "{medium:?}");
         }
+    }
+
+    #[test]
+    fn another_text_has_another_version() {
+        let texts = [
+            (None, "a"),
+            (None, "a "),
+            (None, "A"),
+            (Some(""), "a"),
+            (Some("a"), ""),
+            (Some("a"), "a"),
+            (None, "1:aa"),
+            (Some("1:"), "a"),
+        ];
+        let versions: std::collections::BTreeSet<String> =
+            texts.iter().map(|(subject, body)| version(*subject, body)).collect();
+        assert_eq!(versions.len(), texts.len());
+        assert!(versions.iter().all(|it| it.len() == VERSION_CHARS));
+        assert_eq!(version(Some("x"), "y"), version(Some("x"), "y"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod pool_override;
 pub mod quoted;
 pub mod reach;
 pub mod received;
+mod reject_reason;
 mod role;
 pub mod schedule;
 mod search_terms;
@@ -56,6 +57,7 @@ pub use self::{
         DropCause, DroppedKey, JudgedOverride, OverriddenKey, OverrideChange, OverrideEntry,
         OverrideKey, OverrideOrigin, PoolInFiles, PoolOverride, SeenInFiles,
     },
+    reject_reason::RejectReason,
     role::Role,
     search_terms::SearchTerms,
     send_news::SendNews,

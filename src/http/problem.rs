@@ -283,7 +283,6 @@ impl Problem {
     }
 
     /// The field at fault, as a dotted path.
-    #[cfg(test)]
     pub(super) fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }

@@ -22,6 +22,7 @@ fn of_template(medium: Medium, text: &str, sender: Option<&str>) -> Option<Draft
         templates: &templates,
         sender,
         style: None,
+        hint: None,
     })
 }
 
@@ -50,6 +51,7 @@ fn exactly_the_tags_that_get_a_draft_have_a_template() {
                 templates: &BTreeMap::new(),
                 sender: None,
                 style: None,
+                hint: None,
             };
             let text = draft(&request);
             assert_eq!(text.is_some(), tag.gets_draft(), "{tag:?} {medium:?}");
@@ -89,6 +91,7 @@ fn a_mail_answers_under_one_re() {
             templates: &BTreeMap::new(),
             sender: None,
             style: None,
+            hint: None,
         };
         assert_eq!(draft(&request).unwrap().subject.as_deref(), expected, "{subject:?}");
         let sms = draft(&DraftRequest { medium: TEXT, ..request }).unwrap();

@@ -67,6 +67,7 @@ mod tests {
                 templates: &templates,
                 sender: None,
                 style: None,
+                hint: None,
             };
             let made = draft::draft(&drafting).unwrap().body;
             let text = edited.unwrap_or(&made);

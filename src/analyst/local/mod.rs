@@ -20,8 +20,8 @@ mod training;
 pub use self::training::weights_of;
 
 use super::{
-    Analyst, AnalystAnswer, Classified, DraftRequest, DraftText, Evaluation, EvaluationRequest,
-    Score,
+    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    EvaluationRequest, Score,
 };
 use crate::domain::{Conversation, Medium, conversation::Line, event::Direction};
 use futures_util::FutureExt;
@@ -49,6 +49,10 @@ impl Analyst for Local {
     }
 
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
+        if request.hint.is_some() {
+            let why = "the answer is filled in from a template, which follows no hint";
+            return ready(Err(AnalystError::Unusable(why.to_owned()))).boxed();
+        }
         ready(Ok(draft::draft(&request))).boxed()
     }
 

@@ -135,5 +135,5 @@ async fn shaped(
     body: String,
 ) -> Result<Option<DraftText>, AnalystError> {
     let templates = BTreeMap::from([(request.tag.as_str().to_owned(), body)]);
-    Local.draft(DraftRequest { templates: &templates, ..*request }).await
+    Local.draft(DraftRequest { templates: &templates, hint: None, ..*request }).await
 }

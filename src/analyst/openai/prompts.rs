@@ -39,8 +39,8 @@ pub(super) const SCORE: Prompt = Prompt {
 };
 pub(super) const DRAFT: Prompt = Prompt {
     feature: ModelCallFeature::Draft,
-    version: "draft.v2",
-    instructions: include_str!("draft.v2.txt"),
+    version: "draft.v3",
+    instructions: include_str!("draft.v3.txt"),
 };
 pub(super) const EVALUATE: Prompt = Prompt {
     feature: ModelCallFeature::Evaluate,
@@ -114,7 +114,7 @@ pub(super) fn score(conversation: &Conversation, ideal_customer: Option<&str>) -
 
 /// The question for an answer to the conversation's message.
 pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
-    let DraftRequest { conversation, tag, medium, templates: _, sender, style } = request;
+    let DraftRequest { conversation, tag, medium, templates: _, sender, style, hint } = request;
     let mut task = vec![
         format!("the message: {}", tag.as_str()),
         format!("sent as: {}", medium.as_str()),
@@ -122,6 +122,7 @@ pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
     ];
     task.extend(field("signed by", *sender));
     task.extend(field("style", *style));
+    task.extend(field("the team asks for", *hint));
     ModelQuestion {
         prompt: &DRAFT,
         data: [

@@ -8,10 +8,48 @@ use super::{
 use crate::{
     domain::Timestamp,
     http::problem::Problem,
-    store::{AuditFilter, AuditRow, Page},
+    store::{AuditFilter, AuditRow, Page, StoreError},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
+
+/// The most decisions that are counted.
+pub(in crate::http) const DECIDED_MAX: usize = 500;
+
+/// What people have decided about drafts since some instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::http) struct DecidedLately {
+    /// How many approvals and rejections: at most [`DECIDED_MAX`].
+    pub(in crate::http) count: usize,
+    /// How many of these approved.
+    pub(in crate::http) approved: usize,
+    /// The last one.
+    pub(in crate::http) last_at: Option<Timestamp>,
+}
+
+impl ApiState {
+    /// What people have decided about drafts since then.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn decided_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<DecidedLately, StoreError> {
+        const APPROVE: &str = "draft.approve";
+        let filter = AuditFilter {
+            action: vec![APPROVE.to_owned(), "draft.reject".to_owned()],
+            since: Some(since),
+            ..AuditFilter::default()
+        };
+        let rows = self.desk.audit(filter, DECIDED_MAX, None).await?.items;
+        Ok(DecidedLately {
+            count: rows.len(),
+            approved: rows.iter().filter(|row| row.action == APPROVE).count(),
+            last_at: rows.first().map(|row| Timestamp::from_millis(row.happened_at.0)),
+        })
+    }
+}
 
 /// `GET /audit`. A page may have fewer rows than asked for, and yet a next one.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {

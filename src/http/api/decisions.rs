@@ -4,33 +4,39 @@
 use super::{
     ApiResult, ApiState,
     deliveries::DeliveryJson,
-    drafts::DraftJson,
-    id_in,
+    drafts, id_in,
     json::object_in,
     messages::MessageDetailJson,
     no_such, objects, only_id,
     pools::{self, BODY_MAX_BYTES},
-    query::Query,
+    query::{Query, parse_id},
 };
 use crate::{
     analyst::{AnalystError, Asker, DraftRequest},
     config::nearest,
-    domain::{Id, Sentiment, job::DELIVER_REPLY, text::fingerprint},
+    domain::{
+        Id, RejectReason, Sentiment,
+        job::DELIVER_REPLY,
+        text::{fingerprint, one_line},
+    },
     http::{
         admin::body_problem,
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting},
+    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting, SeenDraft},
 };
-use actix_web::{Error, HttpRequest, web};
+use actix_web::{Error, HttpRequest, http::header::IF_MATCH, web};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
+/// The most characters of what a person asks of a new text.
+const HINT_CHARS_MAX: usize = 200;
 
-/// `PATCH /drafts/{id}`: changes the text of a pending draft.
+/// `PATCH /drafts/{id}`: changes the text of a pending draft. With `If-Match`, only if it still has
+/// that version.
 pub(super) async fn edit(
     state: web::Data<ApiState>,
     path: web::Path<String>,
@@ -49,30 +55,25 @@ pub(super) async fn edit(
         let detail = "nothing is to be changed: name `subject` or `body`";
         return Err(Problem::new(Cause::BadRequest, detail));
     }
-    decided(&state, id, DraftDecision::Edit { subject, body }, "draft.edit", None, &request).await
+    let seen = SeenDraft { version: version_in(&request)?, newest_inbound_id: None };
+    drafts::answer(&state.edit_draft(id, subject, body, seen, Operator::of(&request)).await?)
 }
 
-/// `POST /drafts/{id}/approve`: has it sent, after a while in which it can be taken back.
+/// `POST /drafts/{id}/approve`: has it sent, after a while in which it can be taken back. With
+/// `If-Match`, only if it still has that version; with `newest_inbound_id`, only if no later
+/// message of the lead is stored.
 pub(super) async fn approve(
     state: web::Data<ApiState>,
     path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let config = state.config.get();
-    let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?.draft;
-    let channel = config.client(&draft.client_id).and_then(|client| client.channel(&draft.channel));
-    let is_open = draft.status == "pending" || draft.blocked_by.is_some();
-    if is_open && channel.is_none_or(|channel| channel.send.is_none()) {
-        let detail = format!(
-            "the client `{}` has no settings for sending: set `channels.{}.send`",
-            draft.client_id, draft.channel
-        );
-        return Err(Problem::conflict(detail));
-    }
-    let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
-    let decision = DraftDecision::Approve { undo: config.sending.undo, max_attempts };
-    decided(&state, id, decision, "draft.approve", None, &request).await
+    let newest = text_in(&fields_in(body, &["newest_inbound_id"])?, "newest_inbound_id")?;
+    let no_id = || Problem::bad_request("newest_inbound_id", "must be the id of a message");
+    let newest = newest.map(|text| parse_id(&text).ok_or_else(no_id)).transpose()?;
+    let seen = SeenDraft { version: version_in(&request)?, newest_inbound_id: newest };
+    drafts::answer(&state.approve_draft(id, seen, Operator::of(&request)).await?)
 }
 
 /// `POST /drafts/{id}/undo`: takes an approval back.
@@ -82,10 +83,10 @@ pub(super) async fn undo(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    decided(&state, id, DraftDecision::Undo, "draft.undo", None, &request).await
+    drafts::answer(&state.undo_draft(id, Operator::of(&request)).await?)
 }
 
-/// `POST /drafts/{id}/reject`: with a reason, which makes it a labelled example.
+/// `POST /drafts/{id}/reject`: with a reason or a note, which makes it a labelled example.
 pub(super) async fn reject(
     state: web::Data<ApiState>,
     path: web::Path<String>,
@@ -93,21 +94,160 @@ pub(super) async fn reject(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let note = note_in(&fields_in(body, &["note"])?)?;
-    let decision = DraftDecision::Reject { note: note.clone() };
-    decided(&state, id, decision, "draft.reject", note, &request).await
+    let fields = fields_in(body, &["reason", "note"])?;
+    let reason = text_in(&fields, "reason")?.map(|word| reason_in(&word)).transpose()?;
+    let note = note_in(&fields)?;
+    drafts::answer(&state.reject_draft(id, reason, note, Operator::of(&request)).await?)
 }
 
-/// `POST /drafts/{id}/regenerate`: has the analyst write another text in its place.
+/// `POST /drafts/{id}/regenerate`: has the analyst write another text in its place, with a `hint`
+/// as a person asks for it.
 pub(super) async fn regenerate(
     state: web::Data<ApiState>,
     path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
-    let rewriting = DraftDecision::Rewrite(Box::new(rewritten(&state, &draft).await?));
-    decided(&state, id, rewriting, "draft.regenerate", None, &request).await
+    let hint = text_in(&fields_in(body, &["hint"])?, "hint")?;
+    drafts::answer(&state.regenerate_draft(id, hint, Operator::of(&request)).await?)
+}
+
+impl ApiState {
+    /// Changes the text of a pending draft. What is `None` stays as it is.
+    ///
+    /// # Errors
+    /// 409 if it is not as `seen`, or not pending; 400 for a text that cannot be sent.
+    pub(in crate::http) async fn edit_draft(
+        &self,
+        id: Id,
+        subject: Option<String>,
+        body: Option<String>,
+        seen: SeenDraft,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let decision = DraftDecision::Edit { subject, body };
+        self.decide(id, decision, seen, by.did("draft.edit", id)).await
+    }
+
+    /// Has a draft sent.
+    ///
+    /// # Errors
+    /// 409 if it is not as `seen`, or may not be sent.
+    pub(in crate::http) async fn approve_draft(
+        &self,
+        id: Id,
+        seen: SeenDraft,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let config = self.config.get();
+        let draft = self.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?.draft;
+        let client = config.client(&draft.client_id);
+        let channel = client.and_then(|client| client.channel(&draft.channel));
+        let is_open = draft.status == "pending" || draft.blocked_by.is_some();
+        if is_open && channel.is_none_or(|channel| channel.send.is_none()) {
+            let detail = format!(
+                "the client `{}` has no settings for sending: set `channels.{}.send`",
+                draft.client_id, draft.channel
+            );
+            return Err(Problem::conflict(detail));
+        }
+        let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
+        let decision = DraftDecision::Approve { undo: config.sending.undo, max_attempts };
+        self.decide(id, decision, seen, by.did("draft.approve", id)).await
+    }
+
+    /// Takes an approval back.
+    ///
+    /// # Errors
+    /// 409 if it may be on its way.
+    pub(in crate::http) async fn undo_draft(
+        &self,
+        id: Id,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let seen = SeenDraft::default();
+        self.decide(id, DraftDecision::Undo, seen, by.did("draft.undo", id)).await
+    }
+
+    /// Has a draft not sent.
+    ///
+    /// # Errors
+    /// 409 if it may be on its way, or is decided.
+    pub(in crate::http) async fn reject_draft(
+        &self,
+        id: Id,
+        reason: Option<RejectReason>,
+        note: Option<String>,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let note = match reason {
+            Some(reason) => Some(reason.with_note(note.as_deref())),
+            None => note,
+        };
+        let entry = AuditEntry { note: note.clone(), ..by.did("draft.reject", id) };
+        self.decide(id, DraftDecision::Reject { note }, SeenDraft::default(), entry).await
+    }
+
+    /// Has the analyst write another text for a draft, as `hint` asks for.
+    ///
+    /// # Errors
+    /// 400 for a hint that is too long; 409 if the message is not answered; 503 if the analyst has
+    /// no answer.
+    pub(in crate::http) async fn regenerate_draft(
+        &self,
+        id: Id,
+        hint: Option<String>,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let hint = hint.as_deref().map(one_line).filter(|hint| !hint.is_empty());
+        if hint.as_ref().is_some_and(|hint| hint.chars().count() > HINT_CHARS_MAX) {
+            let detail = format!("may have {HINT_CHARS_MAX} characters at most");
+            return Err(Problem::bad_request("hint", detail));
+        }
+        let draft = self.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
+        let rewriting = rewritten(self, &draft, hint.as_deref()).await?;
+        let decision = DraftDecision::Rewrite(Box::new(rewriting));
+        let entry = AuditEntry { note: hint, ..by.did("draft.regenerate", id) };
+        self.decide(id, decision, SeenDraft::default(), entry).await
+    }
+
+    /// Carries a decision out.
+    async fn decide(
+        &self,
+        id: Id,
+        decision: DraftDecision,
+        seen: SeenDraft,
+        entry: AuditEntry,
+    ) -> Result<DraftView, Problem> {
+        let action = entry.action;
+        let draft = self.desk.decide(id, decision, seen, entry).await?;
+        let status = draft.draft.status.as_str();
+        tracing::info!(draft.id = id, action, status, "a person decided on a draft");
+        Ok(draft)
+    }
+}
+
+/// The version that `If-Match` names; `None` if any will do.
+fn version_in(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let Some(given) = request.headers().get(IF_MATCH) else { return Ok(None) };
+    let given = given.to_str().unwrap_or_default().trim();
+    if given == "*" {
+        return Ok(None);
+    }
+    let version = given.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let version = version.filter(|it| it.chars().all(|c| c.is_ascii_alphanumeric()));
+    let wrong = || Problem::bad_request("if-match", "must be the `ETag` of the draft, or `*`");
+    version.map(|it| Some(it.to_owned())).ok_or_else(wrong)
+}
+
+/// A reason of a rejection, by its word.
+pub(in crate::http) fn reason_in(word: &str) -> Result<RejectReason, Problem> {
+    RejectReason::parse(word).ok_or_else(|| {
+        let known = RejectReason::ALL.map(RejectReason::as_str).join(", ");
+        let detail = format!("there is no reason `{word}`; known are {known}");
+        Problem::bad_request("reason", detail)
+    })
 }
 
 /// `POST /deliveries/{id}/resolve`: says what became of an uncertain send.
@@ -168,29 +308,13 @@ pub(super) async fn retag(
     objects::object(MessageDetailJson::of(&message))
 }
 
-/// Carries a decision out, and answers the draft.
-async fn decided(
-    state: &ApiState,
-    id: Id,
-    decision: DraftDecision,
-    action: &'static str,
-    note: Option<String>,
-    request: &HttpRequest,
-) -> ApiResult {
-    let entry = AuditEntry { note, ..Operator::of(request).did(action, id) };
-    let draft = state.desk.decide(id, decision, entry).await?;
-    tracing::info!(
-        draft.id = id,
-        action,
-        status = draft.draft.status,
-        "a person decided on a draft"
-    );
-    objects::object(DraftJson::whole(&draft))
-}
-
 /// Another text for a draft, as the analyst writes it now. Nothing is locked meanwhile: the draft's
 /// text goes along, and nothing is stored if it is another one by then.
-async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Problem> {
+async fn rewritten(
+    state: &ApiState,
+    draft: &DraftView,
+    hint: Option<&str>,
+) -> Result<Rewriting, Problem> {
     let row = &draft.draft;
     // 1. What is answered.
     let conversation = state.reader.conversation(row.message_id).await?;
@@ -208,7 +332,8 @@ async fn rewritten(state: &ApiState, draft: &DraftView) -> Result<Rewriting, Pro
     let client = config.client(&row.client_id);
     let analyst =
         state.analysts.of(Asker::by_hand(row.id, &row.client_id, row.lead_id, REDRAFTED_WITHIN));
-    let asked = analyst.draft(DraftRequest::new(&conversation, tag, medium, client));
+    let asked = analyst
+        .draft(DraftRequest { hint, ..DraftRequest::new(&conversation, tag, medium, client) });
     let away = |detail: String| Problem::new(Cause::AnalystAway, detail);
     let answer = tokio::time::timeout(REDRAFTED_WITHIN, asked)
         .await

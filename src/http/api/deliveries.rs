@@ -123,23 +123,23 @@ impl ApiState {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct DeliveryJson<'a> {
-    id: RowKey,
-    draft_id: Option<RowKey>,
-    client_id: &'a str,
-    lead_id: RowKey,
-    message_id: Option<RowKey>,
-    channel: &'a str,
-    status: &'a str,
-    provider_id: Option<&'a str>,
-    attempts: i32,
-    error: Option<&'a str>,
-    created_at: Timestamp,
-    settled_at: Option<Timestamp>,
+pub(in crate::http) struct DeliveryJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) draft_id: Option<RowKey>,
+    pub(in crate::http) client_id: &'a str,
+    pub(in crate::http) lead_id: RowKey,
+    pub(in crate::http) message_id: Option<RowKey>,
+    pub(in crate::http) channel: &'a str,
+    pub(in crate::http) status: &'a str,
+    pub(in crate::http) provider_id: Option<&'a str>,
+    pub(in crate::http) attempts: i32,
+    pub(in crate::http) error: Option<&'a str>,
+    pub(in crate::http) created_at: Timestamp,
+    pub(in crate::http) settled_at: Option<Timestamp>,
 }
 
 impl<'a> DeliveryJson<'a> {
-    pub(super) fn of(delivery: &'a DeliveryRow) -> Self {
+    pub(in crate::http) fn of(delivery: &'a DeliveryRow) -> Self {
         Self {
             id: RowKey(delivery.id),
             draft_id: delivery.draft_id.map(RowKey),

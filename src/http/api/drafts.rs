@@ -7,10 +7,15 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Id, Medium, Timestamp},
+    http::problem::Problem,
     store::{DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt},
 };
-use actix_web::{HttpRequest, web};
+use actix_web::{
+    HttpRequest,
+    http::header::{ETAG, HeaderValue},
+    web,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -39,43 +44,70 @@ pub(super) async fn show(
     let id = only_id(&request, &path, "draft")?;
     let _permit = state.heavy_reads.permit().await;
     let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
-    objects::object(DraftJson::whole(&draft))
+    answer(&draft)
+}
+
+/// Answers with a whole draft. Its `ETag` is the version of its text, for `If-Match`.
+pub(super) fn answer(draft: &DraftView) -> ApiResult {
+    let mut answer = objects::object(DraftJson::whole(draft))?;
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", draft.version())) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    Ok(answer)
+}
+
+impl ApiState {
+    /// The medium of a channel; `None` if this daemon does not have that.
+    pub(in crate::http) fn medium_of(&self, channel: &str) -> Option<Medium> {
+        self.desk.medium_of(channel)
+    }
+
+    /// A draft with its whole text, for a page.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub(in crate::http) async fn draft(&self, id: Id) -> Result<DraftView, Problem> {
+        let _permit = self.heavy_reads.permit().await;
+        self.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))
+    }
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct DraftJson<'a> {
-    id: RowKey,
-    client_id: &'a str,
-    lead_id: RowKey,
-    message_id: RowKey,
-    channel: &'a str,
-    status: &'a str,
-    subject: Option<&'a str>,
-    body: &'a str,
+pub(in crate::http) struct DraftJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) client_id: &'a str,
+    pub(in crate::http) lead_id: RowKey,
+    pub(in crate::http) message_id: RowKey,
+    pub(in crate::http) channel: &'a str,
+    pub(in crate::http) status: &'a str,
+    pub(in crate::http) subject: Option<&'a str>,
+    pub(in crate::http) body: &'a str,
     /// True if the subject, the body or the parts are longer than is shown.
-    truncated: bool,
-    parts: StoredJson<'a>,
-    created_at: Timestamp,
-    decided_at: Option<Timestamp>,
-    decided_by: Option<&'a str>,
-    edited: bool,
-    send_at: Option<Timestamp>,
-    blocked_by: Option<&'a str>,
-    delivery_id: Option<RowKey>,
-    gate: Option<GateJson<'a>>,
+    pub(in crate::http) truncated: bool,
+    pub(in crate::http) parts: StoredJson<'a>,
+    pub(in crate::http) created_at: Timestamp,
+    pub(in crate::http) decided_at: Option<Timestamp>,
+    pub(in crate::http) decided_by: Option<&'a str>,
+    pub(in crate::http) edited: bool,
+    pub(in crate::http) send_at: Option<Timestamp>,
+    pub(in crate::http) blocked_by: Option<&'a str>,
+    pub(in crate::http) delivery_id: Option<RowKey>,
+    pub(in crate::http) gate: Option<GateJson<'a>>,
     /// The tag of the message when the draft was written.
-    tag: Option<&'a str>,
+    pub(in crate::http) tag: Option<&'a str>,
     /// Why a person rejected it.
-    note: Option<&'a str>,
+    pub(in crate::http) note: Option<&'a str>,
+    /// Tells whether the text was changed; `null` if only its beginning is shown.
+    pub(in crate::http) version: Option<String>,
 }
 
 /// How the gate judged a draft.
 #[derive(Debug, Serialize)]
-struct GateJson<'a> {
-    decision: &'a str,
-    confidence: Option<f64>,
-    threshold: Option<f64>,
-    reason: Option<&'a str>,
+pub(in crate::http) struct GateJson<'a> {
+    pub(in crate::http) decision: &'a str,
+    pub(in crate::http) confidence: Option<f64>,
+    pub(in crate::http) threshold: Option<f64>,
+    pub(in crate::http) reason: Option<&'a str>,
 }
 
 impl<'a> GateJson<'a> {
@@ -90,11 +122,16 @@ impl<'a> GateJson<'a> {
 }
 
 impl<'a> DraftJson<'a> {
-    pub(super) fn of(excerpt: &'a Excerpt<DraftView>) -> Self {
-        Self { truncated: excerpt.is_cut, ..Self::whole(&excerpt.row) }
+    pub(in crate::http) fn of(excerpt: &'a Excerpt<DraftView>) -> Self {
+        let mut draft = Self::whole(&excerpt.row);
+        draft.truncated = excerpt.is_cut;
+        if excerpt.is_cut {
+            draft.version = None;
+        }
+        draft
     }
 
-    pub(super) fn whole(view: &'a DraftView) -> Self {
+    pub(in crate::http) fn whole(view: &'a DraftView) -> Self {
         let draft = &view.draft;
         Self {
             id: RowKey(draft.id),
@@ -117,6 +154,7 @@ impl<'a> DraftJson<'a> {
             gate: GateJson::of(draft),
             tag: draft.tag.as_deref(),
             note: draft.note.as_deref(),
+            version: Some(view.version()),
         }
     }
 }

@@ -5,9 +5,32 @@ use super::{
     objects::{self, RowKey},
     query::Query,
 };
-use crate::{domain::Timestamp, store::ExampleRow};
+use crate::{
+    domain::{Id, Timestamp},
+    store::{ExampleRow, StoreError},
+};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
+
+/// How many examples of a lead are read to find the first text of a draft.
+const FIRST_TEXT_WITHIN: usize = 50;
+
+impl ApiState {
+    /// The text that a draft had before a person first changed it, if one did.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn first_text(
+        &self,
+        lead: Id,
+        draft: Id,
+    ) -> Result<Option<String>, StoreError> {
+        let examples = self.desk.examples_of_lead(lead, FIRST_TEXT_WITHIN, None).await?.items;
+        let edits = examples.into_iter().filter(|it| it.kind == "edited");
+        let of_draft = edits.filter(|it| it.draft_id == Some(draft));
+        Ok(of_draft.last().and_then(|oldest| oldest.was))
+    }
+}
 
 /// `GET /examples`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {

@@ -8,8 +8,9 @@ use crate::{
     domain::{
         Id, PoolOverride, Timestamp,
         explain::{
-            ConfigKey, Explanation, JobFacts, LeadFacts, MessageFacts, NodeFacts, NodePool,
-            PoolFacts, PoolPause, StoredJob, Timing, explain_job, explain_lead, is_stalled,
+            ConfigKey, Explanation, JobFacts, LeadExplanation, LeadFacts, MessageFacts, NodeFacts,
+            NodePool, PoolFacts, PoolPause, StoredJob, Timing, explain_job, explain_lead,
+            is_stalled,
         },
         job::{DELIVER_REPLY, SELF_CHECK, SYSTEM_CLIENT},
     },
@@ -55,8 +56,18 @@ pub(super) async fn lead(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let case = state.desk.lead_case(id).await?.ok_or_else(|| no_such("lead", id))?;
-    objects::object(explain_lead(&lead_facts(&state, case)))
+    objects::object(state.explain_lead(id).await?)
+}
+
+impl ApiState {
+    /// Why the messages of a lead are not answered.
+    ///
+    /// # Errors
+    /// 404 if there is no such lead.
+    pub(in crate::http) async fn explain_lead(&self, id: Id) -> Result<LeadExplanation, Problem> {
+        let case = self.desk.lead_case(id).await?.ok_or_else(|| no_such("lead", id))?;
+        Ok(explain_lead(&lead_facts(self, case)))
+    }
 }
 
 fn lead_facts(state: &ApiState, case: LeadCase) -> LeadFacts {

@@ -13,7 +13,8 @@ use super::{
     query::{Query, lead_cursor_text},
 };
 use crate::{
-    domain::{LeadStatus, Timestamp},
+    domain::{Id, LeadStatus, Timestamp},
+    http::problem::Problem,
     store::{
         DeliveryFilter, DeliveryRow, IdentityRow, LeadDetail, LeadEntry, LeadFilter, OptOutRow,
     },
@@ -47,80 +48,112 @@ pub(super) async fn show(
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
     let _permit = state.heavy_reads.permit().await;
-    let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
-    let filter = DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
-    let deliveries = state.desk.deliveries(filter, DELIVERIES_MAX, None).await?;
-    let opt_outs = state.desk.opt_outs(id).await?;
-    objects::object(LeadDetailJson::of(&detail, &opt_outs, &deliveries.items))
+    let read = state.lead_read(id).await?;
+    objects::object(read.json())
+}
+
+/// A lead with all that is shown of it.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct LeadRead {
+    pub(in crate::http) detail: LeadDetail,
+    pub(in crate::http) opt_outs: Vec<OptOutRow>,
+    pub(in crate::http) deliveries: Vec<DeliveryRow>,
+}
+
+impl LeadRead {
+    /// As the API shows it.
+    pub(in crate::http) fn json(&self) -> LeadDetailJson<'_> {
+        LeadDetailJson::of(&self.detail, &self.opt_outs, &self.deliveries)
+    }
+}
+
+impl ApiState {
+    /// Reads a lead. The caller holds a permit for heavy reads.
+    async fn lead_read(&self, id: Id) -> Result<LeadRead, Problem> {
+        let detail = self.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
+        let filter = DeliveryFilter { lead: vec![id], ..DeliveryFilter::default() };
+        let deliveries = self.desk.deliveries(filter, DELIVERIES_MAX, None).await?.items;
+        let opt_outs = self.desk.opt_outs(id).await?;
+        Ok(LeadRead { detail, opt_outs, deliveries })
+    }
+
+    /// A lead for a page.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub(in crate::http) async fn lead(&self, id: Id) -> Result<LeadRead, Problem> {
+        let _permit = self.heavy_reads.permit().await;
+        self.lead_read(id).await
+    }
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct LeadJson<'a> {
-    id: RowKey,
-    client_id: &'a str,
-    status: &'a str,
-    sentiment: Option<&'a str>,
-    first_name: Option<&'a str>,
-    last_name: Option<&'a str>,
-    company_name: Option<&'a str>,
-    title: Option<&'a str>,
-    email: Option<&'a str>,
-    phone: Option<&'a str>,
-    timezone: Option<&'a str>,
-    opted_out: Option<OptedOutJson<'a>>,
-    bounced: Option<BouncedJson<'a>>,
-    sms_dnd: bool,
-    connected_at: Option<Timestamp>,
-    snoozed_until: Option<Timestamp>,
-    score: Option<ScoreJson<'a>>,
-    identities: Vec<IdentityJson<'a>>,
-    campaign: Option<CampaignJson<'a>>,
-    last_message_at: Option<Timestamp>,
-    last_inbound_at: Option<Timestamp>,
-    last_outbound_at: Option<Timestamp>,
-    created_at: Timestamp,
-    merged_into: Option<RowKey>,
-    category: Option<&'a str>,
+pub(in crate::http) struct LeadJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) client_id: &'a str,
+    pub(in crate::http) status: &'a str,
+    pub(in crate::http) sentiment: Option<&'a str>,
+    pub(in crate::http) first_name: Option<&'a str>,
+    pub(in crate::http) last_name: Option<&'a str>,
+    pub(in crate::http) company_name: Option<&'a str>,
+    pub(in crate::http) title: Option<&'a str>,
+    pub(in crate::http) email: Option<&'a str>,
+    pub(in crate::http) phone: Option<&'a str>,
+    pub(in crate::http) timezone: Option<&'a str>,
+    pub(in crate::http) opted_out: Option<OptedOutJson<'a>>,
+    pub(in crate::http) bounced: Option<BouncedJson<'a>>,
+    pub(in crate::http) sms_dnd: bool,
+    pub(in crate::http) connected_at: Option<Timestamp>,
+    pub(in crate::http) snoozed_until: Option<Timestamp>,
+    pub(in crate::http) score: Option<ScoreJson<'a>>,
+    pub(in crate::http) identities: Vec<IdentityJson<'a>>,
+    pub(in crate::http) campaign: Option<CampaignJson<'a>>,
+    pub(in crate::http) last_message_at: Option<Timestamp>,
+    pub(in crate::http) last_inbound_at: Option<Timestamp>,
+    pub(in crate::http) last_outbound_at: Option<Timestamp>,
+    pub(in crate::http) created_at: Timestamp,
+    pub(in crate::http) merged_into: Option<RowKey>,
+    pub(in crate::http) category: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct OptedOutJson<'a> {
-    at: Timestamp,
-    channel: Option<&'a str>,
-    message_id: Option<RowKey>,
-    reason: Option<&'a str>,
+pub(in crate::http) struct OptedOutJson<'a> {
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) channel: Option<&'a str>,
+    pub(in crate::http) message_id: Option<RowKey>,
+    pub(in crate::http) reason: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct BouncedJson<'a> {
-    at: Timestamp,
-    address: Option<&'a str>,
-    reason: Option<&'a str>,
+pub(in crate::http) struct BouncedJson<'a> {
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) address: Option<&'a str>,
+    pub(in crate::http) reason: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct ScoreJson<'a> {
-    fit: Option<i32>,
-    intent: Option<i32>,
-    overall: Option<i32>,
-    reason: Option<&'a str>,
-    scored_at: Timestamp,
+pub(in crate::http) struct ScoreJson<'a> {
+    pub(in crate::http) fit: Option<i32>,
+    pub(in crate::http) intent: Option<i32>,
+    pub(in crate::http) overall: Option<i32>,
+    pub(in crate::http) reason: Option<&'a str>,
+    pub(in crate::http) scored_at: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
-struct IdentityJson<'a> {
-    kind: &'a str,
-    value: &'a str,
+pub(in crate::http) struct IdentityJson<'a> {
+    pub(in crate::http) kind: &'a str,
+    pub(in crate::http) value: &'a str,
 }
 
 #[derive(Debug, Serialize)]
-struct CampaignJson<'a> {
-    id: RowKey,
-    name: Option<&'a str>,
+pub(in crate::http) struct CampaignJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) name: Option<&'a str>,
 }
 
 impl<'a> LeadJson<'a> {
-    pub(super) fn of(entry: &'a LeadEntry) -> Self {
+    pub(in crate::http) fn of(entry: &'a LeadEntry) -> Self {
         let it = &entry.lead;
         let identity = |row: &'a IdentityRow| IdentityJson { kind: &row.kind, value: &row.value };
         Self {
@@ -172,19 +205,19 @@ impl<'a> LeadJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct LeadDetailJson<'a> {
+pub(in crate::http) struct LeadDetailJson<'a> {
     #[serde(flatten)]
-    lead: LeadJson<'a>,
+    pub(in crate::http) lead: LeadJson<'a>,
     /// All of them, also those that were lifted, oldest first.
-    opt_outs: Vec<OptOutJson<'a>>,
-    messages: Vec<MessageJson<'a>>,
-    drafts: Vec<DraftJson<'a>>,
-    deliveries: Vec<DeliveryJson<'a>>,
+    pub(in crate::http) opt_outs: Vec<OptOutJson<'a>>,
+    pub(in crate::http) messages: Vec<MessageJson<'a>>,
+    pub(in crate::http) drafts: Vec<DraftJson<'a>>,
+    pub(in crate::http) deliveries: Vec<DeliveryJson<'a>>,
     jobs: Vec<JobJson<'a>>,
 }
 
 impl<'a> LeadDetailJson<'a> {
-    fn of(
+    pub(in crate::http) fn of(
         detail: &'a LeadDetail,
         opt_outs: &'a [OptOutRow],
         deliveries: &'a [DeliveryRow],

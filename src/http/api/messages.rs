@@ -7,7 +7,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Id, Timestamp},
     store::{Excerpt, ListedMessage, MessageFilter, MessageRow, StoreError},
 };
 use actix_web::{HttpRequest, web};
@@ -18,6 +18,15 @@ use serde_json::Value;
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 
 impl ApiState {
+    /// A message with its whole text, for a page.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
+        let _permit = self.heavy_reads.permit().await;
+        self.desk.message(id).await
+    }
+
     /// True if a message was ever stored.
     ///
     /// # Errors
@@ -57,29 +66,29 @@ pub(super) async fn show(
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct MessageJson<'a> {
-    id: RowKey,
-    client_id: &'a str,
-    lead_id: RowKey,
-    channel: &'a str,
-    direction: &'a str,
-    source: &'a str,
-    provider_id: Option<&'a str>,
-    subject: Option<&'a str>,
-    body: &'a str,
+pub(in crate::http) struct MessageJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) client_id: &'a str,
+    pub(in crate::http) lead_id: RowKey,
+    pub(in crate::http) channel: &'a str,
+    pub(in crate::http) direction: &'a str,
+    pub(in crate::http) source: &'a str,
+    pub(in crate::http) provider_id: Option<&'a str>,
+    pub(in crate::http) subject: Option<&'a str>,
+    pub(in crate::http) body: &'a str,
     /// True if the subject or the body is longer than is shown.
-    truncated: bool,
-    sentiment: Option<&'a str>,
-    automated: bool,
-    from: StoredJson<'a>,
-    to: StoredJson<'a>,
-    cc: StoredJson<'a>,
-    attachments: StoredJson<'a>,
-    sent_at: Timestamp,
-    created_at: Timestamp,
-    edited_at: Option<Timestamp>,
-    deleted_at: Option<Timestamp>,
-    failed_at: Option<Timestamp>,
+    pub(in crate::http) truncated: bool,
+    pub(in crate::http) sentiment: Option<&'a str>,
+    pub(in crate::http) automated: bool,
+    pub(in crate::http) from: StoredJson<'a>,
+    pub(in crate::http) to: StoredJson<'a>,
+    pub(in crate::http) cc: StoredJson<'a>,
+    pub(in crate::http) attachments: StoredJson<'a>,
+    pub(in crate::http) sent_at: Timestamp,
+    pub(in crate::http) created_at: Timestamp,
+    pub(in crate::http) edited_at: Option<Timestamp>,
+    pub(in crate::http) deleted_at: Option<Timestamp>,
+    pub(in crate::http) failed_at: Option<Timestamp>,
 }
 
 /// The fields that a listed message and a whole one have in common.
@@ -112,7 +121,7 @@ macro_rules! message_json {
 }
 
 impl<'a> MessageJson<'a> {
-    pub(super) fn of(excerpt: &'a Excerpt<ListedMessage>) -> Self {
+    pub(in crate::http) fn of(excerpt: &'a Excerpt<ListedMessage>) -> Self {
         message_json!(excerpt.row, excerpt.is_cut)
     }
 }
@@ -127,7 +136,7 @@ pub(super) struct MessageDetailJson<'a> {
 }
 
 impl<'a> MessageDetailJson<'a> {
-    pub(super) fn of(message: &'a MessageRow) -> Self {
+    pub(in crate::http) fn of(message: &'a MessageRow) -> Self {
         Self {
             message: message_json!(message, false),
             raw_text: message.raw_text.as_deref(),

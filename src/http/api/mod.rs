@@ -14,6 +14,7 @@ mod examples;
 pub(in crate::http) mod explain;
 mod export;
 mod heavy;
+mod inbox;
 pub(in crate::http) mod jobs;
 mod json;
 mod latest;
@@ -36,9 +37,16 @@ pub(in crate::http) mod sessions;
 #[cfg(test)]
 pub(super) use self::config::NextValueJson;
 pub(super) use self::{
+    audit::{DECIDED_MAX, DecidedLately},
     clients::{ChannelOfClient, ClientJson},
     config::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
+    decisions::reason_in,
     deliveries::DELIVERY_STATUSES,
+    deliveries::DeliveryJson,
+    drafts::DraftJson,
+    inbox::{INBOX_PARAMETERS, InboxJson, InboxPage, InboxView},
+    leads::{LeadDetailJson, LeadJson, LeadRead},
+    messages::MessageJson,
     named::NamedObject,
     nodes::{NodeDetailJson, SILENT_MAX as NODE_SILENT_MAX, compared as compared_nodes},
     overview::{KindCount, by_kind},
@@ -175,6 +183,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .service(get("/operations", operations::list))
             .service(get("/operations/{id}", operations::show))
             .service(post("/operations/{id}/cancel", operations::stop))
+            .service(get("/inbox", inbox::list))
             .configure(configure_leads)
             .service(get("/config", config::show))
             .service(post("/config/reload", config::reload))

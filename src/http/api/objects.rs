@@ -3,7 +3,7 @@
 use super::{ApiResult, query::Query};
 use crate::{domain::Id, http::problem::Problem};
 use actix_web::HttpResponse;
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
 /// An instant of a row, if it has one.
@@ -27,7 +27,7 @@ impl Serialize for RowKey {
 /// JSON that was stored as text. It goes out as it is: as a tree it would take many times its size.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum StoredJson<'a> {
+pub(in crate::http) enum StoredJson<'a> {
     /// The text, which is JSON.
     Text(&'a RawValue),
     /// Used when the text is `null` or not JSON.
@@ -40,6 +40,14 @@ impl<'a> StoredJson<'a> {
         match serde_json::from_str::<&RawValue>(text) {
             Ok(json) if json.get() != "null" => Self::Text(json),
             Ok(_) | Err(_) => Self::Otherwise(otherwise),
+        }
+    }
+
+    /// The value; `None` if the JSON is another one.
+    pub(in crate::http) fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        match self {
+            Self::Text(json) => serde_json::from_str(json.get()).ok(),
+            Self::Otherwise(json) => T::deserialize(json).ok(),
         }
     }
 }

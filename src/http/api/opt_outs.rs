@@ -134,21 +134,21 @@ async fn answer(state: &ApiState, id: Id) -> ApiResult {
 
 /// An opt-out of a lead: who noted or lifted it, and why.
 #[derive(Debug, Serialize)]
-pub(super) struct OptOutJson<'a> {
-    id: RowKey,
-    at: Timestamp,
-    channel: Option<&'a str>,
-    message_id: Option<RowKey>,
-    reason: &'a str,
-    source: &'a str,
-    noted_by: Option<&'a str>,
-    lifted_at: Option<Timestamp>,
-    lifted_by: Option<&'a str>,
-    lift_note: Option<&'a str>,
+pub(in crate::http) struct OptOutJson<'a> {
+    pub(in crate::http) id: RowKey,
+    pub(in crate::http) at: Timestamp,
+    pub(in crate::http) channel: Option<&'a str>,
+    pub(in crate::http) message_id: Option<RowKey>,
+    pub(in crate::http) reason: &'a str,
+    pub(in crate::http) source: &'a str,
+    pub(in crate::http) noted_by: Option<&'a str>,
+    pub(in crate::http) lifted_at: Option<Timestamp>,
+    pub(in crate::http) lifted_by: Option<&'a str>,
+    pub(in crate::http) lift_note: Option<&'a str>,
 }
 
 impl<'a> OptOutJson<'a> {
-    pub(super) fn of(row: &'a OptOutRow) -> Self {
+    pub(in crate::http) fn of(row: &'a OptOutRow) -> Self {
         Self {
             id: RowKey(row.id),
             at: row.at,

@@ -27,13 +27,14 @@ mod received;
 mod search;
 mod sought;
 mod values;
+mod waiting;
 mod written;
 
 pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{JobAction, JobActionError},
     client_numbers::{COUNTED_MAX, ClientNumbers},
-    decisions::{DecisionError, DraftDecision, Rewriting},
+    decisions::{DecisionError, DraftDecision, Rewriting, SeenDraft},
     deliveries::{DeliveryFilter, DeliveryRow},
     erase::Erased,
     examples::ExampleRow,
@@ -50,6 +51,7 @@ pub use self::{
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow},
     search::SearchHit,
+    waiting::{InboxEntry, WaitingFilter},
     written::{
         DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt, ListedMessage, MessageFilter,
         MessageRow,
@@ -336,6 +338,37 @@ impl Desk {
             .await
     }
 
+    /// Pending drafts after `cursor`, oldest first, with their leads and the messages that they
+    /// answer.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn waiting(
+        &self,
+        filter: WaitingFilter,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<InboxEntry>, StoreError> {
+        self.db
+            .call(|db| async move { waiting::drafts(db.api(), &filter, limit, cursor).await })
+            .await
+    }
+
+    /// Leads, ordered by their newest message, newest first, with their newest inbound message.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn inbox_of_leads(
+        &self,
+        filter: LeadFilter,
+        limit: usize,
+        cursor: Option<LeadCursor>,
+    ) -> Result<Page<InboxEntry, LeadCursor>, StoreError> {
+        self.db
+            .call(|db| async move { waiting::leads(db.api(), &filter, limit, cursor).await })
+            .await
+    }
+
     /// A draft with its whole text.
     ///
     /// # Errors
@@ -348,16 +381,18 @@ impl Desk {
     /// decides, and becomes a row of the audit log.
     ///
     /// # Errors
-    /// If there is no such draft, if its state or a value does not allow it, or if the database is
-    /// unreachable.
+    /// If there is no such draft, if it is not as `seen` any more, if its state or a value does not
+    /// allow it, or if the database is unreachable.
     pub async fn decide(
         &self,
         id: Id,
         decision: DraftDecision,
+        seen: SeenDraft,
         entry: AuditEntry,
     ) -> Result<DraftView, DecisionError> {
-        let decided =
-            self.db.call(|db| async move { decisions::decide(&db, id, &decision, &entry).await });
+        let decided = self
+            .db
+            .call(|db| async move { decisions::decide(&db, id, &decision, &seen, &entry).await });
         decided.await??;
         self.notices.announce();
         self.draft(id).await?.ok_or(DecisionError::NotFound { what: "draft", id })

@@ -94,7 +94,7 @@ const SOUGHT: usize = 5_000;
 const SEARCHES_MAX: usize = 10;
 /// The most identities of a lead on a list, and of a single lead. Only a lead that was merged from
 /// very many has more.
-const IDENTITIES_LISTED: usize = 100;
+pub(super) const IDENTITIES_LISTED: usize = 100;
 const IDENTITIES_MAX: usize = 1_000;
 /// The most messages that are returned with a lead; fewer if their texts are large.
 const THREAD_MAX: usize = 200;
@@ -312,7 +312,7 @@ pub(super) fn containing(text: &str) -> String {
 }
 
 /// Leads with a limited number of their identities, in the order of `ids`.
-async fn entries(
+pub(super) async fn entries(
     reader: &Sessions,
     ids: &[Id],
     identities_max: usize,

@@ -13,7 +13,7 @@ use super::{
         each_with_each, page_of_leads, page_of_statuses,
     },
 };
-use crate::domain::Id;
+use crate::domain::{Id, draft_text};
 use crate::store::engine::{
     StoreError,
     sessions::Sessions,
@@ -122,6 +122,18 @@ sql! {
            octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as bytes \
          from drafts d where d.id @ids($1) order by d.id desc";
 
+    /// These messages with their sizes, newest first. By primary key.
+    static WEIGH_MESSAGES = concat!(message!(), "messages m where m.id @ids($1) order by m.id desc");
+
+    /// Drafts with their sizes, oldest first, of some clients, channels and statuses, a page of
+    /// each. By `drafts_listed`, which is over `id + 0`.
+    static LIST_OLDEST_DRAFTS_BY = concat!(
+        draft!(),
+        "@rows($3, client_id text, channel text, status text) g join drafts d on d.id @each( \
+           select x.id from drafts x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
+             and x.id + 0 > $1 order by x.id + 0 limit $2) order by d.id limit $2"
+    );
+
     /// The delivery of a draft. By `deliveries_of_draft`.
     static READ_DELIVERY_OF_DRAFT = "select x.id from deliveries x where x.draft_id = $1";
 }
@@ -177,6 +189,13 @@ pub struct DraftView {
     pub delivery_id: Option<Id>,
 }
 
+impl DraftView {
+    /// The version of its text: a text that was changed has another one.
+    pub fn version(&self) -> String {
+        draft_text::version(self.draft.subject.as_deref(), &self.draft.body)
+    }
+}
+
 /// A row of a list, with the beginnings of its long texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt<T> {
@@ -190,8 +209,7 @@ pub struct Excerpt<T> {
 fn page_of(rows: &[QueryResult], limit: usize) -> Result<Page<Heavy>, StoreError> {
     let mut found: Vec<(Heavy, i64)> = Vec::with_capacity(rows.len());
     for row in rows {
-        let heavy = Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? };
-        found.push((heavy, i64::from(row.try_get::<i32>("", "size")?)));
+        found.push((heavy(row)?, i64::from(row.try_get::<i32>("", "size")?)));
     }
     let Page { items, next } = Page::cut(found, limit, |(heavy, _)| heavy.id);
     let fit = fitting(&items);
@@ -337,12 +355,6 @@ async fn find_drafts(
     filter: &DraftFilter,
     from: [Value; 2],
 ) -> Result<Vec<QueryResult>, StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        client_id: &'a str,
-        channel: &'a str,
-        status: &'a str,
-    }
     let DraftFilter { status, client, lead, channel } = filter;
     if !lead.is_empty() {
         let values = values::of_leads(from, lead, [client, channel, status])?;
@@ -351,19 +363,75 @@ async fn find_drafts(
     if [status, client, channel].into_iter().all(Vec::is_empty) {
         return read(reader, &LIST_DRAFTS, from).await;
     }
-    let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, client).await?;
-    let pairs = values::pairs(reader, &CHANNELS_OF_DRAFTS, clients, channel).await?;
     let statuses = match status.as_slice() {
         [] => DRAFT_STATUSES.map(str::to_owned).to_vec(),
         given => given.to_vec(),
     };
-    let all = each_with_each(&pairs, &statuses);
+    let [before, most] = from;
+    let groups = groups_of_drafts(reader, client, channel, &statuses).await?;
+    read(reader, &LIST_DRAFTS_BY, [before, most, groups]).await
+}
+
+/// Each of the clients (of all if none is given) with each of the channels and the statuses.
+async fn groups_of_drafts(
+    reader: &Sessions,
+    clients: &[String],
+    channels: &[String],
+    statuses: &[String],
+) -> Result<Value, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        client_id: &'a str,
+        channel: &'a str,
+        status: &'a str,
+    }
+    let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, clients).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_DRAFTS, clients, channels).await?;
+    let all = each_with_each(&pairs, statuses);
     let rows: Vec<Row<'_>> = all
         .iter()
         .map(|((client_id, channel), status)| Row { client_id, channel, status })
         .collect();
-    let [before, most] = from;
-    read(reader, &LIST_DRAFTS_BY, [before, most, group(&rows)?]).await
+    group(&rows)
+}
+
+/// The pending drafts of some clients and channels.
+pub(super) struct PendingDrafts(Value);
+
+impl PendingDrafts {
+    /// Those of these clients and channels; of all if none are given.
+    pub(super) async fn of(
+        reader: &Sessions,
+        clients: &[String],
+        channels: &[String],
+    ) -> Result<Self, StoreError> {
+        groups_of_drafts(reader, clients, channels, &["pending".to_owned()]).await.map(Self)
+    }
+
+    /// The next `most` of them after an id, oldest first.
+    pub(super) async fn after(
+        &self,
+        reader: &Sessions,
+        id: Id,
+        most: usize,
+    ) -> Result<Vec<Heavy>, StoreError> {
+        let values = [id.into(), count(most), self.0.clone()];
+        let rows = read(reader, &LIST_OLDEST_DRAFTS_BY, values).await?;
+        rows.iter().map(heavy).collect()
+    }
+}
+
+fn heavy(row: &QueryResult) -> Result<Heavy, StoreError> {
+    Ok(Heavy { id: row.try_get("", "id")?, weight: row.try_get("", "weight")? })
+}
+
+/// Those of these messages that are stored, with the beginnings of their texts.
+pub(super) async fn messages_with(
+    reader: &Sessions,
+    ids: &[Id],
+) -> Result<Vec<Excerpt<ListedMessage>>, StoreError> {
+    let rows = read(reader, &WEIGH_MESSAGES, [group(ids)?]).await?;
+    listed(reader, rows.iter().map(heavy).collect::<Result<_, _>>()?).await
 }
 
 /// The newest drafts of a lead, newest first: at most `limit`, and at most as many as fit on a
@@ -398,7 +466,7 @@ pub(super) async fn drafts_of_ids(
 }
 
 /// These drafts, in their order, which is newest first.
-async fn read_drafts(
+pub(super) async fn read_drafts(
     reader: &Sessions,
     found: Vec<Heavy>,
 ) -> Result<Vec<Excerpt<DraftView>>, StoreError> {

@@ -69,7 +69,7 @@ async fn each_question_is_asked_with_its_schema_and_leaves_a_row() {
     }
     let calls = world.calls();
     let prompts: Vec<&str> = calls.iter().map(|it| it.prompt).collect();
-    assert_eq!(prompts, ["classify.v1", "score.v1", "draft.v2", "evaluate.v1"]);
+    assert_eq!(prompts, ["classify.v1", "score.v1", "draft.v3", "evaluate.v1"]);
     for call in &calls {
         assert_eq!((call.status, &call.error, call.retry), (ModelCallStatus::Ok, &None, 0));
         assert_eq!((call.tokens_in, call.tokens_out), (Some(700), Some(20)));

@@ -18,8 +18,8 @@ use postroom::{
         outcome::Subject,
     },
     store::{
-        Answer, AuditEntry, AuditFilter, DecisionError, DraftDecision, DraftView, Rewriting,
-        Transition, Via,
+        Answer, AuditEntry, AuditFilter, DecisionError, DraftDecision, DraftView, LeadFilter,
+        Rewriting, SeenDraft, Transition, Via, WaitingFilter,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -97,8 +97,17 @@ fn by_dana(action: &'static str) -> AuditEntry {
     AuditEntry { target: Some(DRAFT.to_string()), ..AuditEntry::new("dana", Via::Api, action) }
 }
 
+/// A decision by a person who saw this.
+async fn decide_seeing(
+    db: &Fixture,
+    decision: DraftDecision,
+    seen: SeenDraft,
+) -> Result<DraftView, DecisionError> {
+    db.store.desk().decide(DRAFT, decision, seen, by_dana("draft.approve")).await
+}
+
 async fn decide(db: &Fixture, decision: DraftDecision) -> Result<DraftView, DecisionError> {
-    db.store.desk().decide(DRAFT, decision, by_dana("draft.approve")).await
+    db.store.desk().decide(DRAFT, decision, SeenDraft::default(), by_dana("draft.approve")).await
 }
 
 /// The status after a decision that is carried out.
@@ -169,6 +178,92 @@ on_both_databases! {
         assert_eq!(done(&db, approve(UNDO)).await, "approved");
         assert_eq!(audited(&db).await, pairs(&[("pending", "approved")]));
         assert_whole(&db).await;
+    }
+
+    async fn what_a_person_has_not_seen_stops_the_decision(db: Fixture) {
+        let (_, message_id) = drafted(&db).await;
+        let seen = |version: &str, newest: Id| SeenDraft {
+            version: Some(version.to_owned()),
+            newest_inbound_id: Some(newest),
+        };
+        let version = decide(&db, DraftDecision::Undo).await.unwrap().version();
+        let why = async |decision: DraftDecision, seen: SeenDraft| {
+            match decide_seeing(&db, decision, seen).await {
+                Err(DecisionError::Conflict(why)) => why,
+                other => panic!("{other:?}"),
+            }
+        };
+
+        // Another text.
+        for decision in [edit(None, Some("Hello")), approve(UNDO)] {
+            let why = why(decision, seen("0123456789abcdef", message_id)).await;
+            assert!(why.contains("changed meanwhile"), "{why}");
+        }
+        let edited = decide_seeing(&db, edit(None, Some("Hello")), seen(&version, message_id)).await.unwrap();
+        assert_ne!(edited.version(), version);
+        assert!(why(approve(UNDO), seen(&version, message_id)).await.contains("changed meanwhile"));
+
+        // A message that the person has not seen, even an old one that came late.
+        let late = instant(&db, -86_400_000);
+        db.execute(&format!(
+            "insert into messages (id, client_id, lead_id, channel, direction, source, body, has_new_text, sender, recipients, cc, attachments, \
+               automated, sent_at, created_at) \
+             select id + 1, client_id, lead_id, channel, direction, source, 'Wait', has_new_text, sender, recipients, cc, attachments, \
+               automated, {late}, created_at from messages where id = {message_id}"
+        ))
+        .await;
+        let why = why(approve(UNDO), seen(&edited.version(), message_id)).await;
+        assert!(why.contains("written again"), "{why}");
+        assert_eq!(db.number("select count(*) from jobs where kind = 'DELIVER_REPLY'").await, 0);
+        let approved = decide_seeing(&db, approve(UNDO), seen(&edited.version(), message_id + 1)).await;
+        assert_eq!(approved.unwrap().draft.status, "approved");
+    }
+
+    async fn the_inbox_has_the_drafts_that_wait_oldest_first(db: Fixture) {
+        let desk = db.store.desk();
+        // Two drafts of two people, and one that is decided.
+        let (lead_id, message_id) = drafted(&db).await;
+        let other = db.store.inbox().put(Arc::new([sms("b", "+15550002", "k7", "Call me?")])).await.unwrap();
+        let [Answer::Accepted { lead_id: other_lead, message_id: other_message, .. }] = other[..] else { panic!("{other:?}") };
+        put_draft(&db, DRAFT + 1, other_lead, other_message).await;
+        db.execute(&format!("update drafts set client_id = 'b', tag = 'Interested' where id = {}", DRAFT + 1)).await;
+        db.execute(&format!("update leads set first_name = 'Rita', company_name = '50% Off' where id = {other_lead}")).await;
+
+        let found = async |filter: WaitingFilter, limit: usize, cursor: Option<Id>| {
+            let page = desk.waiting(filter, limit, cursor).await.unwrap();
+            let rows = page.items.iter().map(|it| {
+                let draft = &it.draft.as_ref().unwrap().row.draft;
+                assert_eq!(it.message.as_ref().unwrap().row.id, draft.message_id);
+                assert_eq!(it.lead.lead.id, draft.lead_id);
+                draft.id
+            });
+            (rows.collect::<Vec<_>>(), page.next)
+        };
+        let all = WaitingFilter::default;
+        assert_eq!(found(all(), 9, None).await, (vec![DRAFT, DRAFT + 1], None));
+        assert_eq!(found(all(), 1, None).await, (vec![DRAFT], Some(DRAFT)));
+        assert_eq!(found(all(), 1, Some(DRAFT)).await, (vec![DRAFT + 1], None));
+        let text = |text: &str| WaitingFilter { text: Some(text.to_owned()), ..all() };
+        for (filter, ids) in [
+            (WaitingFilter { client: vec!["b".to_owned()], ..all() }, vec![DRAFT + 1]),
+            (WaitingFilter { client: vec!["c".to_owned()], ..all() }, vec![]),
+            (WaitingFilter { channel: vec!["sms".to_owned()], ..all() }, vec![DRAFT, DRAFT + 1]),
+            (WaitingFilter { channel: vec!["email".to_owned()], ..all() }, vec![]),
+            (WaitingFilter { tag: vec!["Interested".to_owned()], ..all() }, vec![DRAFT + 1]),
+            (WaitingFilter { campaign: vec![7], ..all() }, vec![]),
+            (text("rita"), vec![DRAFT + 1]),
+            (text("50%"), vec![DRAFT + 1]),
+            (text("5_%"), vec![]),
+            (text("+1555000"), vec![DRAFT, DRAFT + 1]),
+        ] {
+            assert_eq!(found(filter.clone(), 9, None).await, (ids, None), "{filter:?}");
+        }
+        let leads = desk.inbox_of_leads(LeadFilter::default(), 9, None).await.unwrap().items;
+        let mut ids: Vec<(Id, Option<Id>)> = leads.iter().map(|it| (it.lead.lead.id, it.message.as_ref().map(|it| it.row.id))).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [(lead_id, Some(message_id)), (other_lead, Some(other_message))]);
+        done(&db, reject(None)).await;
+        assert_eq!(found(all(), 9, None).await, (vec![DRAFT + 1], None));
     }
 
     /// R8.

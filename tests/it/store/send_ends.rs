@@ -20,7 +20,7 @@ use postroom::{
     },
     store::{
         Answer, AuditEntry, Claim, Content, DecisionError, DraftDecision, Inbound, Marking,
-        Settlement, Transition, Via,
+        SeenDraft, Settlement, Transition, Via,
     },
 };
 use std::{
@@ -86,7 +86,7 @@ async fn decide(db: &Fixture, decision: DraftDecision) {
         target: Some(draft.to_string()),
         ..AuditEntry::new("dana", Via::Api, "draft.decide")
     };
-    db.store.desk().decide(draft, decision, entry).await.unwrap();
+    db.store.desk().decide(draft, decision, SeenDraft::default(), entry).await.unwrap();
 }
 
 async fn resolve(db: &Fixture, is_sent: bool) {

@@ -1,8 +1,8 @@
 //! A person edits, approves, takes back, rejects or has a draft written anew.
 
 use super::{
-    Decided, DecisionError, DraftDecision, Rewriting,
-    facts::{DraftFound, DraftJobs, read_locked, write_counts},
+    Decided, DecisionError, DraftDecision, Rewriting, SeenDraft,
+    facts::{DraftFound, DraftJobs, has_later_inbound, read_locked, write_counts},
 };
 use crate::domain::{
     Id, Medium, SendNews, draft_text,
@@ -74,14 +74,16 @@ const EDITED: &str = "a person changed the text";
 /// The same for a text that was written anew.
 const REWRITTEN: &str = "a person had it written anew";
 
-/// Carries a decision out. `entry` says who decides; its values are filled in here.
+/// Carries a decision out if the draft is still as `seen`. `entry` says who decides; its values are filled in here.
 pub(in crate::store::desk) async fn decide(
     db: &Database,
     id: Id,
     decision: &DraftDecision,
+    seen: &SeenDraft,
     entry: &AuditEntry,
 ) -> Result<Decided, StoreError> {
     let followed = Followed::default();
+    let decision = (decision, seen);
     db.write("decide", async |tx| decide_in(db, tx, id, decision, entry, &followed).await).await
 }
 
@@ -89,7 +91,7 @@ async fn decide_in(
     db: &Database,
     tx: Tx,
     id: Id,
-    decision: &DraftDecision,
+    (decision, seen): (&DraftDecision, &SeenDraft),
     entry: &AuditEntry,
     followed: &Followed,
 ) -> Result<Finished<Decided>, StoreError> {
@@ -101,7 +103,16 @@ async fn decide_in(
     let Some(lead) = leads.get_mut(draft.lead_id) else {
         return Err(StoreError::Conflict("a draft moved to another lead".to_owned()));
     };
-    // 2. Decide and write.
+    // 2. Whether it is still what the person saw.
+    if seen.version.as_ref().is_some_and(|version| *version != draft.version()) {
+        return Ok(tx.roll_back(Err(refused("the text of the draft was changed meanwhile"))));
+    }
+    if let Some(newest_id) = seen.newest_inbound_id
+        && has_later_inbound(&tx, draft.lead_id, newest_id).await?
+    {
+        return Ok(tx.roll_back(Err(refused("the lead has written again meanwhile"))));
+    }
+    // 3. Decide and write.
     let jobs = DraftJobs::read(&tx, id).await?;
     let send = draft.case(lead, draft.barriers_of_others(db, &tx, lead).await?);
     let (draft, jobs, by) = (&draft, &jobs, entry.actor.as_str());
@@ -117,7 +128,7 @@ async fn decide_in(
     };
     match done {
         Ok(DecisionEnd::Changed { old, new, counts }) => {
-            // 3. Write who did it, and the counts last.
+            // 4. Write who did it, and the counts last.
             let (old_value, new_value) = (Some(old), Some(new));
             let entry = AuditEntry { old_value, new_value, ..entry.clone() };
             audit::add(&tx, db, &[entry]).await?;

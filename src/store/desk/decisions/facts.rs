@@ -1,7 +1,7 @@
 //! A draft with all that a decision about it depends on, and the jobs about it.
 
 use crate::domain::{
-    Id, JobStatus, Medium, Sentiment,
+    Id, JobStatus, Medium, Sentiment, draft_text,
     event::Address,
     job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
     lead::Barriers,
@@ -43,6 +43,21 @@ sql! {
     /// The jobs about a draft. By the unique key.
     static READ_JOBS_OF_DRAFT =
         "select id, kind from jobs where subject_id = $1 and (kind = $2 or kind = $3)";
+
+    /// The newest inbound message of a lead that was stored after message `$2`. By
+    /// `messages_of_lead`.
+    static READ_LATER_INBOUND =
+        "select n.id from messages n where n.lead_id = $1 and n.id > $2 and n.direction = 'inbound' order by n.id desc limit 1";
+}
+
+/// True if an inbound message of the lead was stored after this one, whatever its time.
+pub(super) async fn has_later_inbound(
+    tx: &Tx,
+    lead_id: Id,
+    message_id: Id,
+) -> Result<bool, StoreError> {
+    let values = [lead_id.into(), message_id.into()];
+    Ok(!tx.all(&READ_LATER_INBOUND, values).await?.is_empty())
 }
 
 /// A draft, as it is under the lock of its lead.
@@ -111,6 +126,11 @@ impl DraftFound {
             delivery,
             is_marked: delivery == Some(DeliveryStatus::Sending) && has_run,
         })
+    }
+
+    /// The version of its text.
+    pub(super) fn version(&self) -> String {
+        draft_text::version(self.subject.as_deref(), &self.body)
     }
 
     /// The case of its send by a person who approves it. `others` are the barriers of other leads

@@ -44,6 +44,15 @@ pub enum DraftDecision {
     Rewrite(Box<Rewriting>),
 }
 
+/// What the person saw of a draft who decides about it. If it is no longer so, nothing is decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenDraft {
+    /// The version of its text ([`DraftView::version`](super::DraftView::version)).
+    pub version: Option<String>,
+    /// The newest inbound message of its lead that the person has seen.
+    pub newest_inbound_id: Option<Id>,
+}
+
 /// A text that was written anew for a draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewriting {

@@ -652,6 +652,7 @@ fn by_hand() -> Vec<Row> {
         writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
             .of(1)
             .finds(0),
+        writer("READ_LATER_INBOUND", [number(3), number(0)]).of(1).finds(1),
         writer("EDIT_DRAFT", [number(5), Value::NoText, text("x"), text("[]"), text("x")])
             .of(1)
             .finds(1),
@@ -917,6 +918,19 @@ fn lists() -> Vec<Row> {
         api("READ_LISTED_MESSAGES", [ids(spread), Value::Small(2_000)]).finds(300),
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
             .finds(300),
+        api("WEIGH_MESSAGES", [ids(spread)]).finds(300),
+        api(
+            "MATCH_DRAFTS",
+            [
+                ids(spread),
+                number(1),
+                these(json!([{"value": "Interested"}])),
+                number(1),
+                these(json!([{"value": 1}])),
+                number(1),
+                text("%first2%"),
+            ],
+        ),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
         api("READ_DELIVERY_OF_DRAFT", [number(5)]).of(1).finds(1),
         api("LIST_EXAMPLES", [number(0), NEWEST, PAGE]).of(51).finds(51),
@@ -964,6 +978,14 @@ fn lists() -> Vec<Row> {
             .of(51)
             .finds(1),
         api("LIST_DRAFTS_BY", [NEWEST, PAGE, on_sms(&everybody, "sent")])
+            .note("a rare status")
+            .of(51)
+            .finds(1),
+        api("LIST_OLDEST_DRAFTS_BY", [number(0), PAGE, on_sms(&["rare".to_owned()], "superseded")])
+            .note("a rare client")
+            .of(51)
+            .finds(1),
+        api("LIST_OLDEST_DRAFTS_BY", [number(0), PAGE, on_sms(&everybody, "sent")])
             .note("a rare status")
             .of(51)
             .finds(1),

@@ -1,0 +1,180 @@
+//! `/inbox`: leads with what waits for a person, and with the message that it is about.
+
+use super::{
+    ApiResult, ApiState,
+    drafts::DraftJson,
+    leads::LeadJson,
+    messages::MessageJson,
+    objects,
+    query::{Query, lead_cursor_text},
+};
+use crate::{
+    domain::{LeadStatus, Sentiment},
+    http::problem::Problem,
+    store::{InboxEntry, LeadCursor, LeadFilter, WaitingFilter},
+};
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+
+/// The parameters of the inbox.
+pub(in crate::http) const INBOX_PARAMETERS: [&str; 8] =
+    ["view", "client", "channel", "campaign", "tag", "q", "limit", "cursor"];
+
+/// What the inbox lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum InboxView {
+    /// Pending drafts, oldest first.
+    Drafts,
+    /// All leads, those with the newest message first.
+    All,
+    /// Leads that must not be written to: they have opted out, or mail to them bounced.
+    OptedOut,
+}
+
+impl InboxView {
+    /// All of them, in the order in which they are offered.
+    pub(in crate::http) const ALL: [Self; 3] = [Self::Drafts, Self::All, Self::OptedOut];
+
+    /// As the parameter `view` spells it.
+    pub(in crate::http) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drafts => "drafts",
+            Self::All => "all",
+            Self::OptedOut => "opted_out",
+        }
+    }
+
+    fn of(query: &Query) -> Result<Self, Problem> {
+        let known = Self::ALL.map(Self::as_str);
+        let given = query.one_of("view", &known)?;
+        match given.as_slice() {
+            [] => Ok(Self::Drafts),
+            [word] => Ok(Self::ALL.into_iter().find(|it| it.as_str() == word).unwrap_or(Self::All)),
+            _ => Err(Problem::bad_request("view", "`view` is given twice")),
+        }
+    }
+}
+
+/// A page of the inbox that is asked for.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct InboxQuery {
+    pub(in crate::http) view: InboxView,
+    wanted: Wanted,
+    limit: usize,
+    /// False if whoever asks may see no client.
+    sees_any: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    Drafts(WaitingFilter, Option<crate::domain::Id>),
+    Leads(LeadFilter, Option<LeadCursor>),
+}
+
+/// A page of the inbox.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct InboxPage {
+    pub(in crate::http) entries: Vec<InboxEntry>,
+    /// Where the next page begins.
+    pub(in crate::http) next: Option<String>,
+}
+
+impl ApiState {
+    /// What a query of [`INBOX_PARAMETERS`] asks for. `sees` are the only clients that whoever asks
+    /// may see; `None` for all.
+    ///
+    /// # Errors
+    /// 400 that names the parameter at fault.
+    pub(in crate::http) fn inbox_query(
+        &self,
+        query: &Query,
+        sees: Option<&[String]>,
+    ) -> Result<InboxQuery, Problem> {
+        let view = InboxView::of(query)?;
+        let text = query.text("q")?.map(str::to_owned);
+        let mut client = query.values("client");
+        if let Some(sees) = sees {
+            match client.is_empty() {
+                true => client = sees.to_vec(),
+                false => client.retain(|it| sees.contains(it)),
+            }
+        }
+        let sees_any = sees.is_none() || !client.is_empty();
+        let limit = query.limit()?;
+        if view == InboxView::Drafts {
+            let tags = || Sentiment::ALL.map(Sentiment::as_str).join(", ");
+            let tag = query.parsed("tag", Sentiment::parse, tags)?;
+            let filter = WaitingFilter {
+                client,
+                channel: self.channels_in(query)?,
+                tag: tag.into_iter().map(|tag| tag.as_str().to_owned()).collect(),
+                campaign: query.ids("campaign")?,
+                text,
+            };
+            let wanted = Wanted::Drafts(filter, query.cursor()?);
+            return Ok(InboxQuery { view, wanted, limit, sees_any });
+        }
+        for name in ["channel", "tag", "campaign"] {
+            if !query.values(name).is_empty() {
+                let detail = format!("`{name}` goes with the view `drafts` only");
+                return Err(Problem::bad_request(name, detail));
+            }
+        }
+        let status = match view {
+            InboxView::OptedOut => vec![LeadStatus::Blacklisted],
+            InboxView::Drafts | InboxView::All => Vec::new(),
+        };
+        let wanted = Wanted::Leads(LeadFilter { client, status, text }, query.lead_cursor()?);
+        Ok(InboxQuery { view, wanted, limit, sees_any })
+    }
+
+    /// A page of the inbox. If it is searched, it may have fewer rows than asked for, and yet a next
+    /// page.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn inbox(&self, asked: InboxQuery) -> Result<InboxPage, Problem> {
+        if !asked.sees_any {
+            return Ok(InboxPage::default());
+        }
+        let _permit = self.heavy_reads.permit().await;
+        match asked.wanted {
+            Wanted::Drafts(filter, cursor) => {
+                let page = self.desk.waiting(filter, asked.limit, cursor).await?;
+                let next = page.next.map(|id| id.to_string());
+                Ok(InboxPage { entries: page.items, next })
+            }
+            Wanted::Leads(filter, cursor) => {
+                let page = self.desk.inbox_of_leads(filter, asked.limit, cursor).await?;
+                Ok(InboxPage { entries: page.items, next: page.next.map(lead_cursor_text) })
+            }
+        }
+    }
+}
+
+/// `GET /inbox`.
+pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &INBOX_PARAMETERS)?;
+    let page = state.inbox(state.inbox_query(&query, None)?).await?;
+    objects::page(page.entries.iter().map(InboxJson::of).collect(), page.next)
+}
+
+/// A row of the inbox.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct InboxJson<'a> {
+    pub(in crate::http) lead: LeadJson<'a>,
+    /// The draft that waits; `null` in the other views.
+    pub(in crate::http) draft: Option<DraftJson<'a>>,
+    /// The message that the draft answers; without a draft, the lead's newest inbound message.
+    pub(in crate::http) message: Option<MessageJson<'a>>,
+}
+
+impl<'a> InboxJson<'a> {
+    pub(in crate::http) fn of(entry: &'a InboxEntry) -> Self {
+        Self {
+            lead: LeadJson::of(&entry.lead),
+            draft: entry.draft.as_ref().map(DraftJson::of),
+            message: entry.message.as_ref().map(MessageJson::of),
+        }
+    }
+}
