@@ -86,7 +86,7 @@ const FENCES: &[(&str, &[&str])] = &[
 /// `(part, types and functions that it never names)`: what it would do with them is another part's.
 const NEVER_NAMED: &[(&str, &[&str])] = &[
     // Ingest decides what is stored of a webhook.
-    ("http", &["Inbound", "Inbox", "Delivery", "body_hash", "commit_isolating"]),
+    ("http", &["Inbound", "Delivery", "body_hash", "commit_isolating"]),
 ];
 
 /// `(shelf, call that registers a plug-in, what lies there without being one)`.

@@ -12,10 +12,11 @@ mod command;
 mod config;
 mod deliveries;
 mod delivery;
-#[expect(dead_code, reason = "for pages that are written next")]
 mod frame;
 mod health;
+mod inbox;
 mod jobs;
+mod lead;
 mod login;
 mod look;
 mod overview;
@@ -71,6 +72,8 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             .configure(received_and_sent)
             .configure(set_up)
             .configure(work)
+            .configure(inbox::configure)
+            .configure(lead::configure)
             .default_service(web::to(not_found)),
     );
 }

@@ -4,6 +4,7 @@ mod deliveries;
 mod door;
 mod events;
 mod frame;
+mod inbox;
 mod jobs;
 mod pools;
 mod received;

@@ -117,6 +117,7 @@
     const url = new URL(event.submitter?.getAttribute('formaction') || form.getAttribute('action') || '', location.href);
     if (event.defaultPrevented || !isOurs(url)) return;
     event.preventDefault();
+    if (form.dataset.save) clearTimeout(saving);
     const data = new URLSearchParams(new FormData(form, event.submitter));
     if ((event.submitter?.getAttribute('formmethod') || form.getAttribute('method')) === 'post') {
       go(url.href, { options: { method: 'POST', body: data } });
@@ -345,8 +346,16 @@
       try {
         const body = new URLSearchParams(new FormData(form));
         const { response, page } = await fetched(form.dataset.save, { method: 'POST', body });
-        const why = page && one('.problem .say', page)?.textContent;
-        if (place) place.textContent = response.ok ? 'saved' : why || 'not saved';
+        const clash = page && one('[data-why]', page);
+        const why = page && (clash || one('.problem .say', page))?.textContent;
+        if (place) place.textContent = response.ok ? 'saved' : clash ? 'not saved' : why || 'not saved';
+        if (page) one('[data-why]')?.remove();
+        if (clash) form.before(document.adoptNode(clash));
+        // What the daemon says of the text, such as how long it may be.
+        for (const it of all('[data-fresh]', form)) {
+          const fresh = response.ok && one(`#${it.id}`, page);
+          if (fresh) it.replaceWith(document.adoptNode(fresh));
+        }
         const mark = page && one('[name=version]', page);
         if (response.ok && mark && form.elements.version) form.elements.version.value = mark.value;
         if (!response.ok) tell(why || 'The text is not saved.', true);
@@ -400,7 +409,7 @@
     if (link) { event.preventDefault(); go(link.href); return; }
     if (event.key === 'g') { before = Date.now(); return; }
     const own = event.key.length === 1 && all(`main [data-key="${CSS.escape(event.key)}"]`).find((it) => !it.disabled && it.checkVisibility());
-    if (own) { event.preventDefault(); if (own.matches('textarea, input')) own.focus(); else own.click(); return; }
+    if (own) { event.preventDefault(); if (own.matches('textarea, input')) own.focus(); else own.click(); if (own.matches('[data-then]')) one('input:not([type=hidden])', own.parentElement)?.focus(); return; }
     const action = Object.hasOwn(keys, event.key) && keys[event.key];
     if (action) { event.preventDefault(); action(); }
   });

@@ -1,0 +1,316 @@
+//! The draft of a lead: to whom it goes, how the gate judged it, its text, and what a person can do
+//! about it.
+
+use super::{
+    LeadShown, NextDraft,
+    ends::{clash, clashes},
+    thread::draft_mark,
+    words::{difference, linked},
+};
+use crate::{
+    domain::{Id, Medium, RejectReason, draft_text, event::Address, visible::first_hidden},
+    http::{
+        api::DraftJson,
+        ui::parts::{Mark, TEXT_CHARS_MAX, clock, duration, hidden_input, outside},
+    },
+};
+use maud::{Markup, html};
+
+/// The whole pane.
+pub(in crate::http::ui) fn pane(shown: &LeadShown<'_>) -> Markup {
+    let Some(view) = shown.draft else {
+        return html! {
+            div.row { h2 { "Draft" } (why_link(shown)) }
+            @if let Some(stopped) = shown.stopped { (clash(shown, stopped)) }
+            p.mut { "There is no draft for this lead." }
+        };
+    };
+    let draft = DraftJson::whole(view);
+    let is_pending = draft.status == "pending";
+    html! {
+        div.row { h2 { "Draft" } (draft_mark(draft.status).badge()) (why_link(shown)) }
+        @if let Some(stopped) = shown.stopped { (clash(shown, stopped)) }
+        (head(shown, &draft))
+        (gate(&draft))
+        @if is_pending && shown.visit.viewer.may_review() {
+            (editor(shown, &draft))
+        } @else {
+            (linked(draft.body, TEXT_CHARS_MAX))
+            (decided(shown, &draft))
+        }
+    }
+}
+
+fn why_link(shown: &LeadShown<'_>) -> Markup {
+    let id = shown.lead.lead.id.0;
+    html! {
+        a.sm.end href={ (shown.visit.to(&format!("/leads/{id}"))) "#why" } data-key="w"
+            data-key-name="why there is no answer" { "why" }
+    }
+}
+
+fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let message = shown.lead.messages.iter().find(|it| it.id == draft.message_id);
+    let to: Option<Address> = message.and_then(|it| it.from.read());
+    let to = to.and_then(|it| it.address);
+    html! {
+        dl.dl {
+            dt { "To" }
+            dd { (draft.channel) " " @match &to { Some(to) => (outside(to)), None => (outside(&shown.name)) } }
+            dt { "From" } dd { (draft.client_id) }
+            @if draft.status == "pending" { dt { "Leaves" } dd { (leaves(shown, draft)) } }
+            @if let Some(why) = draft.blocked_by { dt { "Blocked" } dd { (why.replace('_', " ")) } }
+        }
+    }
+}
+
+/// When it would go, or what keeps all answers of this account back.
+fn leaves(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let visit = shown.visit;
+    let config = visit.state().config.get();
+    let client = config.client(draft.client_id);
+    let can_send = client
+        .and_then(|client| client.channel(draft.channel))
+        .is_some_and(|channel| channel.send.is_some());
+    let totals = visit.api().last_totals();
+    let paused = totals.as_ref().and_then(|totals| {
+        totals.accounts.iter().find(|it| {
+            it.client_id == draft.client_id
+                && it.channel == draft.channel
+                && it.paused_until > visit.now
+        })
+    });
+    let undo = i64::try_from(config.sending.undo.as_millis()).unwrap_or(i64::MAX);
+    html! {
+        @if !can_send {
+            "cannot be sent: " code { "channels." (draft.channel) ".send" } " is not set"
+        } @else {
+            (duration(undo)) " after approval"
+            @if !config.sending.enabled { ", " (Mark::PAUSED.badge()) " sending is off" }
+            @if let Some(account) = paused {
+                ", " (Mark::PAUSED.badge()) " the account until " (clock(account.paused_until, visit.now))
+            }
+            @if let Some(at) = draft.send_at { br; span.mut { "by itself at " (clock(at, visit.now)) } }
+        }
+    }
+}
+
+fn gate(draft: &DraftJson<'_>) -> Markup {
+    let Some(gate) = &draft.gate else { return html! {} };
+    html! {
+        div {
+            div.row.sm {
+                b { "Gate" @if let Some(text) = gate_text(draft) { " " (text) } }
+                span.mut.end { (gate.decision.replace('_', " ")) }
+            }
+            @if let (Some(confidence), Some(threshold)) = (gate.confidence, gate.threshold) {
+                @let (on, least) = (percent(confidence), percent(threshold));
+                svg.gate role="img" aria-label={ "Confidence " (on) " of 100, threshold " (least) } {
+                    line x1="0" x2="100%" y1="10" y2="10" {}
+                    line.on x1="0" x2={ (on) "%" } y1="10" y2="10" {}
+                    line.th x1={ (least) "%" } x2={ (least) "%" } y1="4" y2="16" {}
+                }
+            }
+            @if let Some(reason) = gate.reason { p.sm { (outside(reason)) } }
+        }
+    }
+}
+
+/// `0.82 of 0.90`.
+pub(in crate::http::ui) fn gate_text(draft: &DraftJson<'_>) -> Option<String> {
+    let gate = draft.gate.as_ref()?;
+    Some(format!("{:.2} of {:.2}", gate.confidence?, gate.threshold?))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
+fn percent(share: f64) -> i32 {
+    (share.clamp(0.0, 1.0) * 100.0).round() as i32
+}
+
+/// The values by which the daemon knows what the person saw.
+fn seen(shown: &LeadShown<'_>, draft_id: Id, version: Option<&str>) -> Markup {
+    let next = shown.next.and_then(|it| it.0);
+    html! {
+        (hidden_input("draft", &draft_id.to_string()))
+        @if let Some(version) = version { (hidden_input("version", version)) }
+        @if let Some(newest) = shown.newest_inbound_id() { (hidden_input("newest", &newest.to_string())) }
+        @if let Some(next) = next { (hidden_input("next", &next.to_string())) }
+    }
+}
+
+/// The text with its counter, and the decisions.
+fn editor(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let medium = shown.visit.api().medium_of(draft.channel);
+    let own = shown.stopped.filter(|it| it.draft_id == draft.id.0);
+    let body = own.and_then(|it| it.body.as_deref()).unwrap_or(draft.body);
+    let subject = own.and_then(|it| it.subject.as_deref()).or(draft.subject);
+    // Somebody else's text is replaced only once the person has chosen to.
+    let version = own.filter(|_| clashes(draft, own)).and_then(|it| it.version.as_deref());
+    let version = version.or(draft.version.as_deref());
+    let approve = match shown.next {
+        Some(_) => "Approve and next",
+        None => "Approve",
+    };
+    html! {
+        form #edit method="post" action=(shown.address) data-save=(shown.address) {
+            (seen(shown, draft.id.0, version))
+            @if medium.is_some_and(Medium::is_mail) {
+                label.f { "Subject" input name="subject" value=(subject.unwrap_or_default()) autocomplete="off"; }
+            }
+            label.f for="body" { span.vh { "Text of the draft" } }
+            // The first line break behind the tag does not count.
+            textarea #body name="body" rows="7" dir="auto" data-count data-key="e" data-key-name="edit" { "\n" (body) }
+            p.row.sm.mut.ut {
+                (counter(body, medium))
+                span.end data-saved {}
+                button.btn.tight name="do" value="save" { "Save" }
+            }
+            @if first_hidden(&body.replace(['\n', '\t'], "")).is_some() {
+                p.sm { b { "The text holds characters that cannot be seen: " } (outside(body)) }
+            }
+            div #difference data-fresh {
+                @if let Some(first) = shown.first_text.filter(|it| *it != draft.body) {
+                    details.fold { summary { "Changes to what was written first" } (difference(first, draft.body)) }
+                }
+            }
+            div.acts.ut {
+                button.btn.pri name="do" value="approve" data-key="a" data-enter { (approve) kbd { "a" } }
+            }
+        }
+        div.acts {
+            (reject(shown, draft))
+            (regenerate(shown, draft))
+        }
+    }
+}
+
+/// How long the text is, and how long it may be.
+fn counter(body: &str, medium: Option<Medium>) -> Markup {
+    let chars = body.chars().count();
+    html! {
+        span #counter data-fresh {
+            span data-count-of="body" { (chars) } " characters"
+            @if let Some(medium) = medium {
+                @if let Medium::Text { parts, chars } = medium {
+                    " · " (draft_text::parts_of(body, chars).len()) " of " (parts) " SMS parts"
+                }
+                @if let Some(flaw) = draft_text::flaw(body, medium) { " · " b { (flaw) } }
+                @else { " · " (draft_text::room(medium)) }
+            }
+        }
+    }
+}
+
+fn reject(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    html! {
+        details {
+            summary.btn data-key="R" { "Reject …" kbd { "R" } }
+            form.ut method="post" action=(shown.address) aria-label="Why is it rejected?" {
+                (seen(shown, draft.id.0, None))
+                @for (at, reason) in RejectReason::ALL.into_iter().enumerate() {
+                    @if reason != RejectReason::Other {
+                        button.btn.tight name="do" value={ "reject:" (reason.as_str()) } data-key=(at + 1) {
+                            (reason.in_words()) kbd { (at + 1) }
+                        }
+                    }
+                }
+            }
+            form.ut method="post" action=(shown.address) {
+                (seen(shown, draft.id.0, None))
+                label.f { "In your words" input name="note" maxlength="500" autocomplete="off"; }
+                button.btn.tight name="do" value={ "reject:" (RejectReason::Other.as_str()) } data-key="6" {
+                    (RejectReason::Other.in_words()) kbd { "6" }
+                }
+            }
+        }
+    }
+}
+
+fn regenerate(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    html! {
+        details {
+            summary.btn data-key="G" data-then { "Regenerate …" kbd { "G" } }
+            form.ut method="post" action=(shown.address) {
+                (seen(shown, draft.id.0, None))
+                label.f { "What the new text is to do" input name="hint" maxlength="200" placeholder="shorter; offer Tuesday" autocomplete="off"; }
+                button.btn.tight name="do" value="regenerate" { "Write it anew" }
+                p.sm.mut { "Only a model follows a hint; leave it empty for a template." }
+            }
+        }
+    }
+}
+
+/// Who decided, and what can still be done about it.
+fn decided(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let now = shown.visit.now;
+    let may_write_anew = matches!(draft.status, "rejected" | "superseded");
+    html! {
+        @if let Some(at) = draft.decided_at {
+            p {
+                (draft_mark(draft.status).word)
+                @if let Some(by) = draft.decided_by { " by " (outside(by)) }
+                ", " (clock(at, now))
+                @if let Some(note) = draft.note { ": " (outside(note)) }
+            }
+        }
+        @if shown.visit.viewer.may_review() {
+            @if draft.status == "approved" { (undo_form(&shown.address, draft.id.0)) }
+            @if may_write_anew { div.acts { (regenerate(shown, draft)) } }
+        }
+    }
+}
+
+pub(super) fn undo_form(address: &str, id: Id) -> Markup {
+    html! {
+        form method="post" action=(address) {
+            (hidden_input("draft", &id.to_string()))
+            button.btn.tight name="do" value="undo" data-key="z" { "Undo" kbd { "z" } }
+        }
+    }
+}
+
+impl NextDraft {
+    /// The draft behind the one with this id on a list, or the one before the last.
+    pub(in crate::http::ui) fn behind(id: Id, list: &[Id]) -> Self {
+        let at = list.iter().position(|it| *it == id);
+        let behind = at.and_then(|at| list.get(at + 1));
+        let before = at.and_then(|at| at.checked_sub(1)).and_then(|at| list.get(at));
+        let first = list.first().filter(|_| at.is_none());
+        Self(behind.or(before).or(first).copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_draft_is_the_one_behind_else_the_one_before() {
+        for (id, list, next) in [
+            (1, &[1, 2, 3][..], Some(2)),
+            (2, &[1, 2, 3], Some(3)),
+            (3, &[1, 2, 3], Some(2)),
+            (1, &[1], None),
+            (9, &[1, 2], Some(1)),
+            (9, &[], None),
+        ] {
+            assert_eq!(NextDraft::behind(id, list), NextDraft(next), "{id} {list:?}");
+        }
+    }
+
+    #[test]
+    fn the_counter_tells_parts_and_flaws() {
+        let sms = Medium::Text { parts: 3, chars: 160 };
+        let html = counter(&"x".repeat(161), Some(sms)).into_string();
+        assert!(html.contains(">161</span> characters · 2 of 3 SMS parts"), "{html}");
+        let html = counter(&"я".repeat(300), Some(sms)).into_string();
+        assert!(html.contains("has 5 parts as an SMS"), "{html}");
+        let html = counter("short", Some(Medium::Chat { chars: 1_900 })).into_string();
+        assert!(html.contains("at most 1900 characters"), "{html}");
+        assert!(counter("", None).into_string().contains(">0</span> characters<"));
+        assert_eq!(
+            (percent(0.825), percent(-1.0), percent(7.0), percent(f64::NAN)),
+            (83, 0, 100, 0)
+        );
+    }
+}
