@@ -79,7 +79,7 @@ async fn webhook(
 
     // All the rest, and the spelling of the answer.
     let mut is_proven = false;
-    let asked = (&*channel, client_id.as_str(), request_id.as_str());
+    let asked = (channel, client_id.as_str(), request_id.as_str());
     let result = receive(&request, payload, asked, &mut is_proven, &state).await;
     let told = (&request, asked, is_proven);
     let (outcome, response) = match result {

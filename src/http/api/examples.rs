@@ -27,8 +27,8 @@ impl ApiState {
     ) -> Result<Option<String>, StoreError> {
         let examples = self.desk.examples_of_lead(lead, FIRST_TEXT_WITHIN, None).await?.items;
         let edits = examples.into_iter().filter(|it| it.kind == "edited");
-        let of_draft = edits.filter(|it| it.draft_id == Some(draft));
-        Ok(of_draft.last().and_then(|oldest| oldest.was))
+        let mut of_draft = edits.filter(|it| it.draft_id == Some(draft));
+        Ok(of_draft.next_back().and_then(|oldest| oldest.was))
     }
 }
 

@@ -47,7 +47,6 @@ pub(super) use self::{
     inbox::{INBOX_PARAMETERS, InboxJson, InboxPage, InboxView},
     leads::{LeadDetailJson, LeadJson, LeadRead},
     messages::MessageJson,
-    named::NamedObject,
     nodes::{NodeDetailJson, SILENT_MAX as NODE_SILENT_MAX, compared as compared_nodes},
     overview::{KindCount, by_kind},
     pools::note_in,

@@ -41,8 +41,8 @@ impl ReceivedQuery {
 /// One thing of the list.
 #[derive(Clone, Debug)]
 pub(in crate::http) enum ReceivedItem {
-    Stored(ReceivedRow),
-    Untraced(UntracedWebhook),
+    Stored(Box<ReceivedRow>),
+    Untraced(Box<UntracedWebhook>),
 }
 
 impl ReceivedItem {
@@ -56,9 +56,11 @@ impl ReceivedItem {
     /// What became of it, of [`RECEIVED_OUTCOMES`].
     pub(in crate::http) fn outcome(&self) -> &str {
         match self {
-            Self::Stored(ReceivedRow::Message(it)) if it.source == "postroom" => "sent",
-            Self::Stored(ReceivedRow::Message(_)) => "stored",
-            Self::Stored(ReceivedRow::Quarantined(_)) => "quarantined",
+            Self::Stored(row) => match &**row {
+                ReceivedRow::Message(it) if it.source == "postroom" => "sent",
+                ReceivedRow::Message(_) => "stored",
+                ReceivedRow::Quarantined(_) => "quarantined",
+            },
             Self::Untraced(it) => it.outcome,
         }
     }
@@ -112,9 +114,16 @@ impl ApiState {
         };
         // 3. Both, down to where what is stored ends on this page.
         let end = stored.next.unwrap_or_default();
-        let untraced = untraced.into_iter().filter(|it| it.key > end).map(ReceivedItem::Untraced);
-        let mut items: Vec<ReceivedItem> =
-            stored.items.into_iter().map(ReceivedItem::Stored).chain(untraced).collect();
+        let untraced = untraced
+            .into_iter()
+            .filter(|it| it.key > end)
+            .map(|it| ReceivedItem::Untraced(Box::new(it)));
+        let mut items: Vec<ReceivedItem> = stored
+            .items
+            .into_iter()
+            .map(|it| ReceivedItem::Stored(Box::new(it)))
+            .chain(untraced)
+            .collect();
         items.sort_unstable_by_key(|item| std::cmp::Reverse(item.key()));
         let has_more = items.len() > limit || stored.next.is_some();
         items.truncate(limit);
@@ -181,29 +190,31 @@ impl<'a> ReceivedJson<'a> {
     pub(in crate::http) fn of(item: &'a ReceivedItem) -> Self {
         let outcome = item.outcome();
         match item {
-            ReceivedItem::Stored(ReceivedRow::Message(it)) => Self {
-                at: it.created_at,
-                first_at: it.created_at,
-                reason: None,
-                direction: Some(&it.direction),
-                event_type: it.event_type.as_deref(),
-                message_id: Some(RowKey(it.id)),
-                lead_id: Some(RowKey(it.lead_id)),
-                provider_id: it.provider_id.as_deref(),
-                request_id: it.request_id.as_deref(),
-                ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
-            },
-            ReceivedItem::Stored(ReceivedRow::Quarantined(it)) => Self {
-                at: Timestamp::from_millis(it.last_received_at.0),
-                first_at: Timestamp::from_millis(it.received_at.0),
-                reason: Some(&it.reason),
-                direction: Some("inbound"),
-                event_type: it.event_type.as_deref(),
-                quarantine_id: Some(RowKey(it.id)),
-                status: Some(&it.status),
-                request_id: it.request_id.as_deref(),
-                count: it.count,
-                ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
+            ReceivedItem::Stored(row) => match &**row {
+                ReceivedRow::Message(it) => Self {
+                    at: it.created_at,
+                    first_at: it.created_at,
+                    reason: None,
+                    direction: Some(&it.direction),
+                    event_type: it.event_type.as_deref(),
+                    message_id: Some(RowKey(it.id)),
+                    lead_id: Some(RowKey(it.lead_id)),
+                    provider_id: it.provider_id.as_deref(),
+                    request_id: it.request_id.as_deref(),
+                    ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
+                },
+                ReceivedRow::Quarantined(it) => Self {
+                    at: Timestamp::from_millis(it.last_received_at.0),
+                    first_at: Timestamp::from_millis(it.received_at.0),
+                    reason: Some(&it.reason),
+                    direction: Some("inbound"),
+                    event_type: it.event_type.as_deref(),
+                    quarantine_id: Some(RowKey(it.id)),
+                    status: Some(&it.status),
+                    request_id: it.request_id.as_deref(),
+                    count: it.count,
+                    ..Self::empty(it.id, outcome, &it.client_id, &it.channel)
+                },
             },
             ReceivedItem::Untraced(it) => Self {
                 at: it.at,

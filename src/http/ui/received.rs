@@ -218,11 +218,11 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
             html! { @if view.direction == Some("outbound") { "a message to the lead" } @else { span.z { "no name" } } }
         }
     };
-    let event = match item {
-        ReceivedItem::Stored(_) if view.quarantine().is_some() => html! {
+    let event = match view.quarantine() {
+        Some(_) => html! {
             a href=(visit.to(&format!("/quarantine/{}", item.key()))) { (word) }
         },
-        _ => word,
+        None => word,
     };
     let below = match (view.reason, view.address, view.provider_id) {
         (Some(reason), Some(address), _) => html! { (outside(reason)) ", from " (address) },

@@ -4,7 +4,7 @@
 use super::{
     PageResult,
     frame::{PageContent, PagePlace},
-    parts::{Column, PageTable, TableRow, ago, empty, id, one_line, with_query},
+    parts::{Column, PageTable, TableRow, ago, id, one_line, with_query},
     visit::Visit,
 };
 use crate::{

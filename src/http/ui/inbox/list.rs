@@ -8,7 +8,7 @@ use crate::{
         ui::{
             lead::{beginning, gate_text, many, name_of},
             parts::{
-                Mark, Sign, Tone, at, choice, clock, command, field, hidden_input, new_rows,
+                Sign, StateMark, Tone, at, choice, clock, command, field, hidden_input, new_rows,
                 outside, since,
             },
         },
@@ -176,15 +176,15 @@ fn one(inbox: &InboxShown<'_>, row: &InboxJson<'_>) -> Markup {
                 span {
                     @if let Some(text) = gate_text(draft) { span.nw { (text) } }
                     @if let Some(why) = draft.blocked_by {
-                        (Mark::new(Tone::Warn, Sign::Warn, "blocked").quiet()) span.mut.one { (why.replace('_', " ")) }
+                        (StateMark::new(Tone::Warn, Sign::Warn, "blocked").quiet()) span.mut.one { (why.replace('_', " ")) }
                     } @else if let Some(reason) = draft.gate.as_ref().and_then(|it| it.reason) {
                         span.mut.one { (outside(reason)) }
                     }
                 }
             } @else if lead.opted_out.is_some() {
-                span { (Mark::new(Tone::Bad, Sign::Cancelled, "opted out").quiet()) }
+                span { (StateMark::new(Tone::Bad, Sign::Cancelled, "opted out").quiet()) }
             } @else if lead.bounced.is_some() {
-                span { (Mark::new(Tone::Bad, Sign::Fail, "bounced").quiet()) }
+                span { (StateMark::new(Tone::Bad, Sign::Fail, "bounced").quiet()) }
             }
         }
     }

@@ -8,7 +8,7 @@ mod list;
 
 use super::{
     PageResult,
-    frame::{Page, Place},
+    frame::{PageContent, PagePlace},
     lead::{
         self, Deed, LeadLoaded, LeadShown, NextDraft, ReviewForm, Stopped, carry_out, done_note,
         form_config, with_pair,
@@ -92,7 +92,7 @@ struct Chosen {
     is_named: bool,
 }
 
-async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<Page, Problem> {
+async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<PageContent, Problem> {
     // 1. The list.
     let known = [INBOX_PARAMETERS.as_slice(), ["lead", "draft", "message"].as_slice()].concat();
     let query = visit.query(&known)?;
@@ -133,7 +133,7 @@ async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<Page, Problem>
         Some(shown) => format!("drafts {}", shown.topic()),
         None => "drafts".to_owned(),
     };
-    let page = Page::new(Place::Inbox, title, body(&inbox, shown.as_ref()));
+    let page = PageContent::new(PagePlace::Inbox, title, body(&inbox, shown.as_ref()));
     Ok(page.app().topics(topics).refresh(REFRESH_SECONDS))
 }
 

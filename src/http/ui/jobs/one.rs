@@ -279,7 +279,7 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             failed.message.as_deref().map_or_else(dash, |error| message(visit, error, is_full)),
             clock(failed.failed_at, now),
             failed.duration_ms.map_or_else(dash, |ms| html! { (duration(ms)) }),
-            failed.node.map_or_else(dash, |node| id(node)),
+            failed.node.map_or_else(dash, id),
             html! { @if let Some(actor) = &failed.actor { span.mono { (outside(actor)) } } @else { (dash()) } },
         ])
     };
@@ -294,7 +294,7 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             dash(),
             job.finished_at.map_or_else(dash, |at| clock(at, now)),
             ran.map_or_else(dash, |ms| html! { (duration(ms)) }),
-            job.node.map_or_else(dash, |node| id(node)),
+            job.node.map_or_else(dash, id),
             dash(),
         ]);
         rows.insert(0, last);

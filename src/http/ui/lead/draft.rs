@@ -11,7 +11,7 @@ use crate::{
     domain::{Id, Medium, RejectReason, draft_text, event::Address, visible::first_hidden},
     http::{
         api::DraftJson,
-        ui::parts::{Mark, TEXT_CHARS_MAX, clock, duration, hidden_input, outside},
+        ui::parts::{StateMark, TEXT_CHARS_MAX, clock, duration, hidden_input, outside},
     },
 };
 use maud::{Markup, html};
@@ -86,9 +86,9 @@ fn leaves(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
             "cannot be sent: " code { "channels." (draft.channel) ".send" } " is not set"
         } @else {
             (duration(undo)) " after approval"
-            @if !config.sending.enabled { ", " (Mark::PAUSED.badge()) " sending is off" }
+            @if !config.sending.enabled { ", " (StateMark::PAUSED.badge()) " sending is off" }
             @if let Some(account) = paused {
-                ", " (Mark::PAUSED.badge()) " the account until " (clock(account.paused_until, visit.now))
+                ", " (StateMark::PAUSED.badge()) " the account until " (clock(account.paused_until, visit.now))
             }
             @if let Some(at) = draft.send_at { br; span.mut { "by itself at " (clock(at, visit.now)) } }
         }

@@ -1,7 +1,7 @@
 //! What is known of a lead.
 
 use super::{LeadShown, words::time_in};
-use crate::http::ui::parts::{Mark, Sign, Tone, clock, id, outside};
+use crate::http::ui::parts::{Sign, StateMark, Tone, clock, id, outside};
 use maud::{Markup, html};
 
 /// The facts, as a list of names and values.
@@ -37,7 +37,7 @@ pub(in crate::http::ui) fn facts(shown: &LeadShown<'_>) -> Markup {
             dd {
                 @match &lead.opted_out {
                     Some(fact) => {
-                        (Mark::new(Tone::Bad, Sign::Cancelled, "opted out").badge())
+                        (StateMark::new(Tone::Bad, Sign::Cancelled, "opted out").badge())
                         " " (clock(fact.at, now))
                         @if let Some(reason) = fact.reason { br; span.mut.sm { (outside(reason)) } }
                     },

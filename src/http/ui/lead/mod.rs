@@ -20,7 +20,7 @@ pub(super) use self::{
 
 use super::{
     PageResult,
-    frame::{Page, Place},
+    frame::{PageContent, PagePlace},
     parts::{command, outside},
     visit::Visit,
 };
@@ -223,7 +223,7 @@ fn lead_in(path: &str) -> Result<Id, Problem> {
     parse_id(path).ok_or_else(|| Problem::not_found("there is no such lead"))
 }
 
-async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<Page, Problem> {
+async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<PageContent, Problem> {
     let query = visit.query(&["draft", "message"])?;
     let one_id = |name: &str| query.ids(name).map(|ids| ids.first().copied());
     let named = [one_id("draft")?, one_id("message")?];
@@ -259,5 +259,7 @@ async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<Page, 
         }
     };
     let title = format!("{} · {}", shown.name, lead.client_id);
-    Ok(Page::new(Place::Inbox, title, body).topics(shown.topic()).refresh(REFRESH_SECONDS))
+    Ok(PageContent::new(PagePlace::Inbox, title, body)
+        .topics(shown.topic())
+        .refresh(REFRESH_SECONDS))
 }

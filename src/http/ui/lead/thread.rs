@@ -8,31 +8,31 @@ use crate::{
     domain::Timestamp,
     http::{
         api::{DeliveryJson, DraftJson, MessageJson},
-        ui::parts::{Mark, Sign, TEXT_CHARS_MAX, Tone, clock, id_link, outside},
+        ui::parts::{Sign, StateMark, TEXT_CHARS_MAX, Tone, clock, id_link, outside},
     },
 };
 use maud::{Markup, html};
 
 /// The mark of a draft's status.
-pub(in crate::http::ui) fn draft_mark(status: &str) -> Mark {
+pub(in crate::http::ui) fn draft_mark(status: &str) -> StateMark {
     match status {
-        "pending" => Mark::new(Tone::Wait, Sign::Due, "waits for a person"),
-        "approved" => Mark::new(Tone::Wait, Sign::Later, "approved"),
-        "sending" => Mark::new(Tone::Busy, Sign::Run, "sending"),
-        "sent" => Mark::new(Tone::Good, Sign::Ok, "sent"),
-        "rejected" => Mark::new(Tone::Wait, Sign::Cancelled, "rejected"),
-        "superseded" => Mark::new(Tone::Wait, Sign::Cancelled, "superseded"),
-        _ => Mark::new(Tone::Unsure, Sign::Unsure, "not known"),
+        "pending" => StateMark::new(Tone::Wait, Sign::Due, "waits for a person"),
+        "approved" => StateMark::new(Tone::Wait, Sign::Later, "approved"),
+        "sending" => StateMark::new(Tone::Busy, Sign::Run, "sending"),
+        "sent" => StateMark::new(Tone::Good, Sign::Ok, "sent"),
+        "rejected" => StateMark::new(Tone::Wait, Sign::Cancelled, "rejected"),
+        "superseded" => StateMark::new(Tone::Wait, Sign::Cancelled, "superseded"),
+        _ => StateMark::new(Tone::Unsure, Sign::Unsure, "not known"),
     }
 }
 
 /// The mark of a delivery's status.
-fn delivery_mark(status: &str) -> Mark {
+fn delivery_mark(status: &str) -> StateMark {
     match status {
-        "sending" => Mark::new(Tone::Busy, Sign::Run, "sending"),
-        "sent" => Mark::new(Tone::Good, Sign::Ok, "sent"),
-        "failed" => Mark::new(Tone::Bad, Sign::Fail, "failed"),
-        _ => Mark::UNCERTAIN,
+        "sending" => StateMark::new(Tone::Busy, Sign::Run, "sending"),
+        "sent" => StateMark::new(Tone::Good, Sign::Ok, "sent"),
+        "failed" => StateMark::new(Tone::Bad, Sign::Fail, "failed"),
+        _ => StateMark::UNCERTAIN,
     }
 }
 
@@ -106,13 +106,13 @@ fn attachments(message: &MessageJson<'_>) -> Option<Markup> {
 fn outbound_state(message: &MessageJson<'_>, delivery: Option<&DeliveryJson<'_>>) -> Markup {
     html! {
         @if message.failed_at.is_some() {
-            (Mark::new(Tone::Bad, Sign::Fail, "did not arrive").badge())
+            (StateMark::new(Tone::Bad, Sign::Fail, "did not arrive").badge())
         } @else if let Some(delivery) = delivery {
             (delivery_mark(delivery.status).quiet())
             @if let Some(error) = delivery.error { (outside(error)) }
             (id_link("/deliveries", delivery.id.0))
         } @else {
-            (Mark::new(Tone::Good, Sign::Ok, "sent elsewhere").quiet()) "as its provider told"
+            (StateMark::new(Tone::Good, Sign::Ok, "sent elsewhere").quiet()) "as its provider told"
         }
     }
 }
@@ -153,7 +153,7 @@ fn done_about(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
                     }
                 }
                 @for job in jobs {
-                    li { (Mark::of_job(job.status).quiet()) " " span.mono { (job.kind) } " " (id_link("/jobs", job.id)) }
+                    li { (StateMark::of_job(job.status).quiet()) " " span.mono { (job.kind) } " " (id_link("/jobs", job.id)) }
                 }
             }
         }
