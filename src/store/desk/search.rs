@@ -37,7 +37,7 @@ sql! {
          order by i.lead_id desc limit $2";
 
     /// What came with a request: messages and webhooks in quarantine, at most `$2` of each. By
-    /// `messages_of_request` and `quarantine_of_request`.
+    /// `messages_by_request` and `quarantine_by_request`.
     static FIND_BY_REQUEST =
         "select * from (select 'message' as type, x.id, x.client_id, x.lead_id from messages x where x.request_id = $1 \
            order by x.id desc limit $2) m \
