@@ -129,5 +129,5 @@ fn drafting<'a>(
 ) -> DraftRequest<'a> {
     let tag = Sentiment::InformationRequested;
     let (sender, style) = (Some("Zoe"), Some("short and warm"));
-    DraftRequest { conversation, tag, medium: TEXT, templates, sender, style }
+    DraftRequest { conversation, tag, medium: TEXT, templates, sender, style, hint: None }
 }

@@ -183,7 +183,7 @@ on_both_databases! {
                         status: status.iter().filter_map(|it| JobStatus::parse(it)).collect(),
                         kind: owned(kind),
                         client: owned(client),
-                        lead: Vec::new(),
+                        ..JobFilter::default()
                     };
                     let found = all_pages(async |cursor| {
                         let page = db.store.desk().jobs(filter.clone(), LIMIT, cursor).await;

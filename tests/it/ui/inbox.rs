@@ -165,7 +165,7 @@ on_both_daemons! {
         let inbox = kim.opens(&to).await;
         inbox.has("is rejected").has("wrong tone");
         assert_eq!(value(&inbox, "draft"), Some(third.clone()));
-        let to = kim.sends(&inbox, &[("do", "reject:other"), ("note", " not\r\nours ")]).await.unwrap();
+        kim.sends(&inbox, &[("do", "reject:other"), ("note", " not\r\nours ")]).await.unwrap();
         for (id, note) in [(&second, "wrong tone"), (&third, "other: not ours")] {
             let draft = api(&daemon, &format!("/drafts/{id}")).await;
             assert_eq!((draft.field("status"), draft.field("note")), ("rejected", note), "{draft:?}");

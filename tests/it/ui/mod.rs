@@ -80,7 +80,7 @@ pub async fn submit_as(
     path: &str,
     form: &[(&str, &str)],
 ) -> (u16, String) {
-    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let request = client.post(daemon.url(path)).bearer_auth(token);
     let request = request.header(header::ACCEPT, "text/html");

@@ -4,7 +4,7 @@ use super::page;
 use crate::{
     on_both_daemons,
     support::{
-        both::{Peek, Place},
+        both::Peek,
         daemon::Daemon,
         web::{ask, mail, sms},
     },
