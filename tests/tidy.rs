@@ -678,7 +678,7 @@ fn every_defect_and_race_has_its_proof() {
 
 #[test]
 fn every_promised_metric_is_declared_once() {
-    let files = ["metrics", "config_metrics", "model_metrics"];
+    let files = ["metrics/mod", "config_metrics", "model_metrics", "shared_metrics"];
     let files = files.map(|name| format!("src/telemetry/{name}.rs"));
     let code: String =
         files.map(|file| stripped(without_tests(&read(Path::new(&file))), true)).concat();

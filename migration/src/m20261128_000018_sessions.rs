@@ -7,8 +7,8 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// A cookie cannot be made from a row: `hash` is that of a random part, and `token_mark` that of what
-// the cookie says about the token by which its owner signed in.
+// A cookie cannot be made from a row: `hash` is that of a random part, and `token_mark` that of
+// what the cookie says about the token by which its owner signed in.
 // `user_name` is the user of the configuration, and `actor` the name in the audit log.
 const UP: &str = "
 insert into installation (name, value) values ('session_key', @random_hex);

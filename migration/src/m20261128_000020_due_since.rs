@@ -1,5 +1,5 @@
-//! Since when a head is due. It cannot be told from the job's id: a job that waited for its time, its
-//! retry or its client's cap is due later than it was stored.
+//! Since when a head is due. It cannot be told from the job's id: a job that waited for its time,
+//! its retry or its client's cap is due later than it was stored.
 
 use sea_orm_migration::prelude::*;
 

@@ -99,8 +99,7 @@ fn log_ready(url: &str, role: Role, store: &Store) {
     tracing::info!(url, role = role.as_str(), database, node.id = store.node(), "ready");
 }
 
-/// Logs the link by which the owner of a new token signs in to the pages. `base` is the daemon's
-/// address for others.
+/// Logs the link by which the owner of a new token signs in. `base` is the address for others.
 fn log_sign_in(state: &State, base: &str) {
     if let Some(code) = state.admin_code() {
         tracing::info!(

@@ -93,8 +93,8 @@ fn flaw_of_name(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, tests::sources};
     use super::*;
+    use crate::config::{Config, tests::sources};
 
     fn load(toml: &str) -> Result<Vec<AdminUser>, String> {
         let (sources, _dir) = sources(toml, &[("DANAS", "danas-token-of-24-characters")]);

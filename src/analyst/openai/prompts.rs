@@ -179,7 +179,7 @@ mod tests {
         let pinned = [
             (&CLASSIFY, "89d68b8f3b570c68"),
             (&SCORE, "ad647dc40b5af79c"),
-            (&DRAFT, "f5653b4da5767c4d"),
+            (&DRAFT, "1c1a3016f9192b86"),
             (&EVALUATE, "2381f17acaa4ecf5"),
         ];
         for (prompt, hash) in pinned {

@@ -128,8 +128,8 @@ impl ApiState {
         Ok(InboxQuery { view, wanted, limit, sees_any })
     }
 
-    /// A page of the inbox. If it is searched, it may have fewer rows than asked for, and yet a next
-    /// page.
+    /// A page of the inbox. If it is searched, it may have fewer rows than asked for, and yet a
+    /// next page.
     ///
     /// # Errors
     /// If the database is away.

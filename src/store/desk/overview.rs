@@ -26,8 +26,8 @@ sql! {
          union all select cast(null as text), state, cast(sum(count) as bigint), 0, cast(null as bigint), cast(null as bigint) \
            from job_counts group by state order by kind, client_id";
 
-    /// What waits for a person: webhooks in quarantine, drafts and since when the first of them, and
-    /// sends with an unknown end. By `quarantine_held`, `drafts_pending` and
+    /// What waits for a person: webhooks in quarantine, drafts and since when the first of them,
+    /// and sends with an unknown end. By `quarantine_held`, `drafts_pending` and
     /// `deliveries_uncertain`.
     static READ_UNDECIDED =
         "select (select count(*) from quarantine where status = 'held') as quarantined, \

@@ -275,7 +275,7 @@ struct SoughtKey<'a> {
 }
 
 #[derive(Serialize)]
-struct SoughtIdentity<'a> {
+struct ReceivedFrom<'a> {
     client_id: &'a str,
     kind: &'a str,
     value: &'a str,
@@ -291,10 +291,10 @@ async fn leads_with(
         return Ok(Vec::new());
     }
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
-    let rows: Vec<SoughtIdentity<'_>> = clients
+    let rows: Vec<ReceivedFrom<'_>> = clients
         .iter()
         .flat_map(|client_id| {
-            identities.iter().map(move |(kind, value)| SoughtIdentity {
+            identities.iter().map(move |(kind, value)| ReceivedFrom {
                 client_id,
                 kind: kind.as_str(),
                 value,

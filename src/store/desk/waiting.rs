@@ -17,8 +17,8 @@ use crate::store::engine::{
 use std::collections::{HashMap, HashSet};
 
 sql! {
-    /// Those of these drafts with a tag, of a campaign and with a text in the name, company, address
-    /// or phone number of the lead. Each filter is off if its number is 0. By primary keys.
+    /// Those of these drafts with a tag, of a campaign and with a text in the name, company,
+    /// address or phone number of the lead. Each filter is off if its number is 0. By primary keys.
     static MATCH_DRAFTS =
         "select d.id from drafts d join leads l on l.id = d.lead_id where d.id @ids($1) \
            and ($2 = 0 or d.tag in (select f.value from @rows($3, value text) f)) \

@@ -8,8 +8,8 @@ sql! {
     static READ_INSTALLATION = "select value from installation where name = $1";
 }
 
-/// The key of the hashes of suppressed identities. With another key, no suppressed identity would be
-/// known again.
+/// The key of the hashes of suppressed identities. With another key, no suppressed identity would
+/// be known again.
 pub(in crate::store) const SUPPRESSION_KEY: &str = "suppression_key";
 /// The key that signs the cookies of people who have signed in. With another key, all would have to
 /// sign in again.

@@ -1,8 +1,8 @@
-//! `/inbox`: the drafts that wait for a person, one after the other, beside the thread and the facts
-//! of each lead.
+//! `/inbox`: the drafts that wait for a person, one after the other, beside the thread and the
+//! facts of each lead.
 //!
-//! A decision is sent to the address of the page itself, so that the page that says why something was
-//! not done has the same address.
+//! A decision is sent to the address of the page itself, so that the page that says why something
+//! was not done has the same address.
 
 mod list;
 

@@ -147,7 +147,8 @@ impl Stopped {
         self.problem.detail()
     }
 
-    /// True if the analyst, the database or a value is at fault, and not what was decided meanwhile.
+    /// True if the analyst, the database or a value is at fault, and not what was decided
+    /// meanwhile.
     pub(super) fn is_conflict(&self) -> bool {
         self.problem.cause() == Cause::Conflict
     }
@@ -230,8 +231,8 @@ async fn carried_out(
     }
 }
 
-/// Saves the text of the form if it is another one, and returns the version that the draft has then.
-/// It is saved only over `version`.
+/// Saves the text of the form if it is another one, and returns the version that the draft has
+/// then. It is saved only over `version`.
 async fn edited(
     visit: &Visit,
     request: &HttpRequest,

@@ -22,7 +22,7 @@ pub(in crate::http::ui) fn facts(shown: &LeadShown<'_>) -> Markup {
                 }
             }
             dt { "Company" } dd { (or_none(lead.company_name)) @if let Some(title) = lead.title { ", " (outside(title)) } }
-            dt { "Email" } dd { (or_none(lead.email)) }
+            dt { "E-mail" } dd { (or_none(lead.email)) }
             dt { "Phone" } dd { (or_none(lead.phone)) }
             dt { "Zone" } dd { (or_none(lead.timezone)) @if let Some(there) = there { ", " (there) " there" } }
             dt { "Campaign" }

@@ -103,9 +103,16 @@ pub(in crate::http::ui) fn difference(was: &str, is: &str) -> Markup {
     }
 }
 
-/// The words of a text, each with the blanks behind it.
+/// The words of a text, and what stands between them.
 fn words(text: &str) -> Vec<&str> {
-    text.split_inclusive(char::is_whitespace).collect()
+    text.split_inclusive(char::is_whitespace)
+        .flat_map(|piece| {
+            let blanks = piece.char_indices().next_back().filter(|(_, it)| it.is_whitespace());
+            let (word, blank) = piece.split_at(blanks.map_or(piece.len(), |(at, _)| at));
+            [word, blank]
+        })
+        .filter(|piece| !piece.is_empty())
+        .collect()
 }
 
 /// `1 message`, `4 messages`.
@@ -160,7 +167,7 @@ mod tests {
         let html =
             difference("Hi Rita, the Growth plan fits.", "Hi Rita, our plan fits.").into_string();
         assert!(
-            html.contains("Hi Rita, <del>the Growth </del> <ins>our </ins>plan fits."),
+            html.contains("Hi Rita, <del>the Growth</del> <ins>our</ins> plan fits."),
             "{html}"
         );
         for (was, is) in [("", "a"), ("a", ""), ("a", "a"), ("a b", "a b c"), ("x y", "y")] {

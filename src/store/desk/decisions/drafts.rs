@@ -74,7 +74,8 @@ const EDITED: &str = "a person changed the text";
 /// The same for a text that was written anew.
 const REWRITTEN: &str = "a person had it written anew";
 
-/// Carries a decision out if the draft is still as `seen`. `entry` says who decides; its values are filled in here.
+/// Carries a decision out if the draft is still as `seen`. `entry` says who decides; its values are
+/// filled in here.
 pub(in crate::store::desk) async fn decide(
     db: &Database,
     id: Id,
