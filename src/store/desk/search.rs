@@ -93,7 +93,7 @@ impl Desk {
 
 /// A row of a group of identities.
 #[derive(Clone, Copy, Serialize)]
-struct SoughtIdentity<'a> {
+struct IdentityLookUp<'a> {
     client_id: &'a str,
     kind: &'a str,
     value: &'a str,
@@ -139,12 +139,12 @@ fn identities<'a>(
     clients: &'a BTreeSet<String>,
     channels: &ChannelDirectory,
     terms: &'a SearchTerms,
-) -> Vec<SoughtIdentity<'a>> {
+) -> Vec<IdentityLookUp<'a>> {
     let mut all = Vec::new();
     for client_id in clients {
         for kind in channels.identities() {
             let value =
-                |value: &'a String| SoughtIdentity { client_id, kind: kind.as_str(), value };
+                |value: &'a String| IdentityLookUp { client_id, kind: kind.as_str(), value };
             all.extend(terms.identities.iter().map(value));
         }
     }
