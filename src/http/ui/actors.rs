@@ -8,6 +8,7 @@ use super::{
         Column, PageTable, Sign, StateMark, TableRow, Tone, ago, choice, empty, field, id_link,
         live, long_text, one_line, since,
     },
+    pools::drawn,
     visit::Visit,
 };
 use crate::{
@@ -21,12 +22,10 @@ use crate::{
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// The most slots of a pool that are drawn one by one.
-const DRAWN_MAX: usize = 64;
 /// The most slots of a pool that unfold.
 const UNFOLDED_MAX: usize = 200;
-/// The most actors of a filtered list.
-const LISTED_MAX: usize = 500;
+/// The most actors of a filtered list: more would make the page too heavy.
+const LISTED_MAX: usize = 50;
 /// The most characters of a failure's first line.
 const FAILURE_CHARS_MAX: usize = 160;
 
@@ -52,6 +51,9 @@ pub(super) async fn show(visit: Visit) -> PageResult {
                 div.mt { (empty("No actor matches.", "All that there are stand here without a filter.")) }
             } @else {
                 (table(&visit, &tree(&shown, filter.is_empty()), &pools))
+                @if !filter.is_empty() && shown.len() > LISTED_MAX {
+                    p.sm.mut.mt { (shown.len() - LISTED_MAX) " more match. Name a state, a type or a time." }
+                }
             }
         }
     };
@@ -197,7 +199,7 @@ fn failure(visit: &Visit, actor: &ActorView) -> Markup {
     }
 }
 
-/// The slots of a pool: a sign each, and a list that unfolds.
+/// The slots of a pool: how many are busy, and a list of those that are not as usual.
 fn slots_row(
     visit: &Visit,
     depth: usize,
@@ -219,10 +221,8 @@ fn slots_row(
         },
         html! {
             span.row aria-label={ (busy) " of " (slots.len()) " busy" } {
-                @for slot in slots.iter().take(DRAWN_MAX) {
-                    span.sg.(mark(slot.state).tone.class()) title={ (slot.name) ": " (slot.state.as_str()) } { (mark(slot.state).sign) }
-                }
-                @if slots.len() > DRAWN_MAX { span.mut { "and " (slots.len() - DRAWN_MAX) " more" } }
+                (busy) span.mut { " of " (slots.len()) " busy" }
+                (drawn(slots.len(), busy, 0))
             }
             @if let Some(text) = pool.and_then(|it| waits(it, visit.now)) { span.sub { (text) } }
         },
@@ -242,10 +242,18 @@ fn waits(pool: &PoolView, now: Timestamp) -> Option<Markup> {
     })
 }
 
+/// The slots that do something or have failed; the others only wait.
 fn unfolded(visit: &Visit, slots: &[&ActorView]) -> Markup {
+    let is_told = |slot: &&&ActorView| {
+        slot.state != ActorState::Idle || slot.restarts > 0 || slot.last_failure.is_some()
+    };
+    let slots: Vec<&ActorView> = slots.iter().filter(is_told).copied().collect();
+    if slots.is_empty() {
+        return html! {};
+    }
     html! {
         details.fold {
-            summary { "Slots" }
+            summary { (slots.len()) " that are busy or have failed" }
             ul.sm {
                 @for slot in slots.iter().take(UNFOLDED_MAX) {
                     li {

@@ -6,7 +6,10 @@ mod change;
 mod elsewhere;
 mod rows;
 
-pub(super) use self::change::{pause, reset, resume, size};
+pub(super) use self::{
+    change::{pause, reset, resume, size},
+    rows::drawn,
+};
 
 use super::{
     PageResult,

@@ -147,7 +147,7 @@ fn origin(visit: &Visit, kind: &str, set: &PoolOverrideJson) -> Markup {
 
 /// The slots as small bars: those that are busy, those that are free, and outlined those that are
 /// claimed beyond them.
-pub(super) fn drawn(size: usize, busy: usize, claimed: usize) -> Markup {
+pub(in crate::http::ui) fn drawn(size: usize, busy: usize, claimed: usize) -> Markup {
     if size > DRAWN_MAX || size == 0 {
         return html! {};
     }
