@@ -115,7 +115,10 @@ fn is_private(peer: Option<IpAddr>, is_encrypted: bool, config: &Config) -> bool
 ///
 /// # Errors
 /// 403, with what would be right.
-pub(super) fn must_be_private(request: &HttpRequest, state: &State) -> Result<(), AdminRefusal> {
+pub(super) fn must_be_private(
+    request: &HttpRequest,
+    state: &State,
+) -> Result<(), AdmissionRefusal> {
     let peer = request.peer_addr().map(|it| it.ip());
     if is_private(peer, is_encrypted(request), &state.config.get()) {
         return Ok(());
@@ -123,18 +126,18 @@ pub(super) fn must_be_private(request: &HttpRequest, state: &State) -> Result<()
     let detail = "the admin API is not served in clear beyond this machine, for everybody on the way could read \
                   its token: ask over TLS (`server.tls`), through a proxy in `server.trusted_proxies` or on \
                   loopback, or set `admin.allow_plain`";
-    Err(AdminRefusal { reason: "plain", problem: Problem::new(Cause::Forbidden, detail) })
+    Err(AdmissionRefusal { reason: "plain", problem: Problem::new(Cause::Forbidden, detail) })
 }
 
 /// Why a request is not let in.
 #[derive(Debug)]
-pub(super) struct AdminRefusal {
+pub(super) struct AdmissionRefusal {
     /// One of the reasons of the metric.
     reason: &'static str,
     problem: Problem,
 }
 
-impl AdminRefusal {
+impl AdmissionRefusal {
     /// Counts and logs it, and returns the answer.
     pub(super) fn noted(self, request: &HttpRequest, state: &State) -> Problem {
         let Self { reason, problem } = self;
@@ -199,23 +202,24 @@ pub(super) async fn admit(request: &HttpRequest) -> Result<Viewer, Problem> {
     Ok(viewer)
 }
 
-async fn find(request: &HttpRequest, state: &State) -> Result<Viewer, AdminRefusal> {
+async fn find(request: &HttpRequest, state: &State) -> Result<Viewer, AdmissionRefusal> {
     must_be_private(request, state)?;
     if let Some(shown) = request.headers().get(AUTHORIZATION) {
         let owner = bearer(shown.as_bytes()).and_then(|token| state.owner_of(token));
-        let (user, role) = owner.ok_or_else(|| AdminRefusal::wrong(request, state, WRONG_MAX))?;
+        let (user, role) =
+            owner.ok_or_else(|| AdmissionRefusal::wrong(request, state, WRONG_MAX))?;
         // Programs share the admin's token, so each says who uses it.
         let name = if user == AdminUser::ADMIN { given_name(request) } else { user.clone() };
         return Ok(Viewer { name, role, clients: None, user, session: None });
     }
     state.in_session(request).await.map_err(|why| match why {
-        NotIn::NoSession => AdminRefusal::without_token(request, state),
-        NotIn::CrossSite => AdminRefusal::cross_site(),
+        NotIn::NoSession => AdmissionRefusal::without_token(request, state),
+        NotIn::CrossSite => AdmissionRefusal::cross_site(),
     })
 }
 
 /// Checks that the role of `viewer` allows a request to the API.
-fn must_be_allowed(request: &HttpRequest, viewer: &Viewer) -> Result<(), AdminRefusal> {
+fn must_be_allowed(request: &HttpRequest, viewer: &Viewer) -> Result<(), AdmissionRefusal> {
     let path = request.path().strip_prefix("/api/v1").unwrap_or_default();
     let needed = UserRole::needed_for(request.method().as_str(), path);
     if viewer.role >= needed {
@@ -223,7 +227,7 @@ fn must_be_allowed(request: &HttpRequest, viewer: &Viewer) -> Result<(), AdminRe
     }
     let (own, needed) = (viewer.role.as_str(), needed.as_str());
     let detail = format!("you are a {own}, and only a person with the role {needed} may do this");
-    Err(AdminRefusal { reason: "role", problem: Problem::new(Cause::Forbidden, detail) })
+    Err(AdmissionRefusal { reason: "role", problem: Problem::new(Cause::Forbidden, detail) })
 }
 
 /// Lets a request to the API in, if its sender may make it.

@@ -15,7 +15,7 @@ use crate::{
     config::AdminUser,
     http::{
         State,
-        admin::{self, AdminRefusal},
+        admin::{self, AdmissionRefusal},
         browsers,
         operator::{Operator, shown_name},
         problem::{Cause, Problem},
@@ -79,7 +79,7 @@ pub(super) async fn sign_in(
     admin::must_be_private(&request, &state).map_err(|it| it.noted(&request, &state))?;
     // Otherwise another site could sign a person in as somebody else.
     if !browsers::is_not_cross_site(&request, state.is_https(&request)) {
-        return Err(AdminRefusal::cross_site().noted(&request, &state));
+        return Err(AdmissionRefusal::cross_site().noted(&request, &state));
     }
     let LoginForm { token, name, next } = form
         .map_err(|_| Problem::bad_request("token", "the form of the sign-in is not as expected"))?
@@ -99,7 +99,7 @@ pub(super) async fn sign_in(
             Ok(response)
         }
         Err(problem) if problem.cause() == Cause::Unauthenticated => {
-            let refused = AdminRefusal::wrong(&request, &state, WRONG_AT_SIGN_IN_MAX);
+            let refused = AdmissionRefusal::wrong(&request, &state, WRONG_AT_SIGN_IN_MAX);
             Ok(refused_form(&next, &refused.noted(&request, &state)))
         }
         Err(problem) => Err(problem),
@@ -109,7 +109,7 @@ pub(super) async fn sign_in(
 /// `POST /logout`: ends the session of this browser.
 pub(super) async fn sign_out(state: web::Data<State>, request: HttpRequest) -> PageResult {
     match state.in_session(&request).await {
-        Err(NotIn::CrossSite) => return Err(AdminRefusal::cross_site().noted(&request, &state)),
+        Err(NotIn::CrossSite) => return Err(AdmissionRefusal::cross_site().noted(&request, &state)),
         Err(NotIn::NoSession) => {}
         Ok(viewer) => end(&state, &request, viewer).await?,
     }
