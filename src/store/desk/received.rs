@@ -226,7 +226,7 @@ async fn find(
     let own: Option<Id> = text.parse().ok().filter(|id| *id > 0);
     found.messages.extend(own);
     found.quarantined.extend(own);
-    // 3. By the provider's id.
+    // 3. By the provider's id, unless the channel makes its keys of more than that.
     let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
     let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
     let keys: Vec<SoughtKey<'_>> = pairs
