@@ -61,6 +61,11 @@ timing:
     cargo build --release
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing -- --ignored --nocapture
 
+# Walks through all pages in a real browser. `just browser --shots DIRECTORY` keeps a picture of each.
+browser *ARGS:
+    cargo build
+    cd tests/browser && npm ci --silent && node walk.mjs ../../target/debug/postroom {{ ARGS }}
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

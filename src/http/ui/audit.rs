@@ -48,7 +48,7 @@ fn filter(visit: &Visit) -> Markup {
     let several = (!is_listed).then_some((action.as_str(), action.as_str()));
     let actions = [("", "all")].into_iter().chain(several).chain(AUDIT_ACTIONS.map(|it| (it, it)));
     html! {
-        form.filter role="search" {
+        form.filter role="search" aria-label="Filter" {
             (choice("What", "action", &action, actions))
             (field("Who", "actor", &given("actor"), "a name", None))
             (field("To what", "target", &given("target"), "an id, a key or a kind", None))

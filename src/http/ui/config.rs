@@ -116,7 +116,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
                 (copy_command(&visit, "postroom config show", &[]))
             }
         }
-        form.filter role="search" {
+        form.filter role="search" aria-label="Filter" {
             (hidden_input("show", chosen.word()))
             (field("A part of a key or a value", "q", sought.unwrap_or_default(), "", None))
             (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))

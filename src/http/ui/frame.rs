@@ -231,7 +231,7 @@ fn around(visit: &Visit, page: &PageContent) -> Markup {
         header.top {
             div.brand { a href=(visit.to("/")) { "Postroom" } (verdict_sign(visit, &facts)) }
             (client_menu(visit))
-            form.find role="search" action=(at("/search")) {
+            form.find role="search" aria-label="Everything" action=(at("/search")) {
                 (Sign::Search)
                 label.vh for="find" { "Search" }
                 input #find type="search" name="q" placeholder="Any id, address, phone or request id"

@@ -119,7 +119,7 @@ fn filter(visit: &Visit) -> Markup {
     let channels = [("", "all")].into_iter().chain(channels.iter().map(|it| (*it, *it)));
     let given = |name: &str| visit.given(name).unwrap_or_default().to_owned();
     html! {
-        form.filter role="search" {
+        form.filter role="search" aria-label="Filter" {
             @if let Some(client) = &visit.client { (hidden_input("client", client)) }
             @if visit.given("outcome").is_some() { (hidden_input("outcome", &given("outcome"))) }
             (field("Request id, provider id, address or phone", "q", &given("q"), "", None))
