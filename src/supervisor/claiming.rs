@@ -342,15 +342,6 @@ impl Supervisor {
         let mut permits = permits.into_iter();
         let mut given: HashMap<JobKind, Vec<ClaimedJob>> = HashMap::new();
         let mut take = |claim: Claim, room, is_suspect| {
-            if in_flight.has(claim.job.id, claim.run) {
-                // A server that crashed had forgotten that claim: now it knows it again.
-                tracing::warn!(
-                    job.id = claim.job.id,
-                    job.run = claim.run,
-                    "claimed again, as the same run: it goes on"
-                );
-                return;
-            }
             let guard = in_flight.enter(claim.job.id, claim.run, room);
             let of_kind = given.entry(claim.job.kind).or_default();
             of_kind.push(ClaimedJob { claim, guard, since, is_suspect });

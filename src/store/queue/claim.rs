@@ -17,13 +17,8 @@ sql! {
     /// that another node is claiming are skipped. Rows are chosen by line and not by ctid, because
     /// a row that changed since the snapshot would be locked and then missed. The statement also
     /// raises the node's clock and returns the jobs' facts, so that a claim is one round trip.
-    ///
-    /// Its commit is not flushed (`o`): each later commit that is flushed makes the claim durable,
-    /// too, so nothing that a run commits outlives its claim. A server that crashes before that
-    /// forgets the claim, and the job is claimed again ([`crate::recorder::InFlight::has`]).
     pub(super) static CLAIM_POSTGRES =
-        "with o as materialized (select set_config('synchronous_commit', 'off', true) as value), \
-         c as (update job_ready set node = $1, locked_at = now(), run = run + 1 where line = any(array( \
+        "with c as (update job_ready set node = $1, locked_at = now(), run = run + 1 where line = any(array( \
              select x.line from json_to_recordset($2::json) as k(kind text, floor bigint, slots bigint, not_of jsonb) cross join lateral ( \
                select r.line from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null \
                  and (k.not_of is null or not k.not_of ? r.client_id) \
@@ -31,7 +26,7 @@ sql! {
            returning job_id, run, spared, line, client_id, kind, turn), \
          v as (insert into job_clock (kind, node, turn) select kind, $1, max(turn) from c group by kind order by kind \
            on conflict (kind, node) do update set turn = greatest(job_clock.turn, excluded.turn)) \
-         select c.*, (select value from o) as is_flushed, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, m.request_id, \
+         select c.*, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, m.request_id, \
            (extract(epoch from now()) * 1000)::bigint - (extract(epoch from j.run_at) * 1000)::bigint as waited_ms \
          from c join jobs j on j.id = c.job_id left join messages m on m.id = j.message_id order by c.turn, c.client_id";
 
