@@ -336,12 +336,19 @@ on_both_daemons! {
         assert_eq!(
             acme,
             json!({
-                "id": "acme", "name": "Acme", "configured": true, "timezone": "Europe/Berlin",
+                "id": "acme", "name": "Acme", "configured": true, "health": "well", "timezone": "Europe/Berlin",
                 "channels": [
-                    {"channel": "email", "has_secret": false, "account": null, "trouble": null},
-                    {"channel": "sms", "has_secret": true, "account": "lQ7m2XvB4tYh9RkZpWs1", "trouble": null},
+                    {
+                        "channel": "email", "has_secret": false, "account": null, "trouble": null,
+                        "last_inbound_at": null, "silent": false,
+                    },
+                    {
+                        "channel": "sms", "has_secret": true, "account": "lQ7m2XvB4tYh9RkZpWs1", "trouble": null,
+                        "last_inbound_at": null, "silent": false,
+                    },
                 ],
                 "auto_reply": "gate", "rate_limit": "50/s", "max_running": 7, "pending": 1, "running": 0,
+                "drafts_pending": 0, "quarantined": 0, "uncertain": 0,
             })
         );
         let gone = get(&daemon, "/clients/gone").await.body;

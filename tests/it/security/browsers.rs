@@ -163,7 +163,6 @@ async fn every_answer_says_that_it_is_for_no_other_site() {
         (http(Method::GET, "/readyz"), 200),
         (http(Method::GET, "/metrics"), 200),
         (http(Method::GET, "/nothing"), 404),
-        (http(Method::GET, "/"), 404),
         (http(Method::GET, "/webhooks/sms/here"), 200),
         (http(Method::GET, "/webhooks/fax/here"), 404),
         (http(Method::PUT, "/webhooks/sms/here"), 405),
