@@ -21,13 +21,14 @@ sql! {
          from @rows($1, client_id text, channel text) g";
 
     /// What waits for a person, up to `$2` of each. By `drafts_listed`, `quarantine_listed` and
-    /// `deliveries_listed`.
+    /// `deliveries_listed`. Held items are found by a range of one value: for an equality,
+    /// PostgreSQL may read the held items of all clients by `quarantine_held`.
     static COUNT_UNDECIDED_OF =
         "select g.client_id, g.channel, \
            (select count(*) from (select 1 as one from drafts x where x.client_id = g.client_id and x.channel = g.channel \
               and x.status = 'pending' limit $2) d) as drafts, \
            (select count(*) from (select 1 as one from quarantine x where x.client_id = g.client_id and x.channel = g.channel \
-              and x.status = 'held' limit $2) q) as held, \
+              and x.status >= 'held' and x.status <= 'held' limit $2) q) as held, \
            (select count(*) from (select 1 as one from deliveries x where x.client_id = g.client_id and x.channel = g.channel \
               and x.status = 'uncertain' limit $2) u) as uncertain \
          from @rows($1, client_id text, channel text) g";

@@ -227,6 +227,9 @@ on_both_databases! {
         let [Answer::Accepted { lead_id: other_lead, message_id: other_message, .. }] = other[..] else { panic!("{other:?}") };
         put_draft(&db, DRAFT + 1, other_lead, other_message).await;
         db.execute(&format!("update drafts set client_id = 'b', tag = 'Interested' where id = {}", DRAFT + 1)).await;
+        for (n, id) in [(1, lead_id), (2, other_lead)] {
+            db.execute(&format!("update leads set phone = '+1555000{n}' where id = {id}")).await;
+        }
         db.execute(&format!("update leads set first_name = 'Rita', company_name = '50% Off' where id = {other_lead}")).await;
 
         let found = async |filter: WaitingFilter, limit: usize, cursor: Option<Id>| {

@@ -75,7 +75,7 @@ const METRICS: &[(&str, &str, &str, usize)] = &[
     ("connections_refused_total", "counter", "reason", 2),
     ("connections_ended_total", "counter", "reason", 3),
     ("http_malformed_total", "counter", "", 1),
-    ("admin_refused_total", "counter", "reason", 4),
+    ("admin_refused_total", "counter", "reason", 6),
 ];
 
 /// Fewer than this, so that a fleet of nodes is cheap to keep.
