@@ -13,8 +13,9 @@ use tokio::{sync::Mutex, time::Instant};
 
 /// A result is shared for at least this long.
 const KEPT: Duration = Duration::from_secs(2);
-/// A result is shared for this many times as long as its read took. So reading takes at most 1/n of
-/// the time.
+/// A result is shared for this many times as long as reading takes, which is the shorter of its own
+/// read and the one before: a read that waited for a database that was away says little of the
+/// next. So reading takes at most 1/n of the time.
 const KEPT_TIMES: u32 = 20;
 /// A failure is shared for this many times as long as its read took: one that comes at once is not
 /// kept, and one that uses up its time limit does not come again at each scrape.
@@ -44,6 +45,8 @@ struct LatestOutcome<T> {
     result: Result<Arc<T>, StoreError>,
     started: Instant,
     ended: Instant,
+    /// How long the read before took, if it succeeded.
+    before: Option<Duration>,
 }
 
 impl<T> Default for Latest<T> {
@@ -60,7 +63,10 @@ impl<T> LatestOutcome<T> {
     fn serves(&self, asked: Instant, now: Instant) -> bool {
         let took = self.ended - self.started;
         let kept = match &self.result {
-            Ok(_) => (took * KEPT_TIMES).clamp(KEPT, KEPT_MAX),
+            Ok(_) => {
+                let usual = self.before.map_or(took, |before| before.min(took));
+                (usual * KEPT_TIMES).clamp(KEPT, KEPT_MAX)
+            }
             Err(_) => (took * FAILURE_KEPT_TIMES).min(KEPT_MAX),
         };
         self.ended >= asked || now - self.ended < kept
@@ -99,6 +105,7 @@ impl<T> Latest<T> {
         {
             return it.result.clone();
         }
+        let before = last.as_ref().filter(|it| it.result.is_ok()).map(|it| it.ended - it.started);
         let started = Instant::now();
         let result = read().await.map(Arc::new);
         {
@@ -110,7 +117,8 @@ impl<T> Latest<T> {
                 Err(_) => _ = known.failing_since.get_or_insert_with(wall_clock),
             }
         }
-        *last = Some(LatestOutcome { result: result.clone(), started, ended: Instant::now() });
+        let ended = Instant::now();
+        *last = Some(LatestOutcome { result: result.clone(), started, ended, before });
         result
     }
 }
@@ -147,11 +155,14 @@ mod tests {
         {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);
-            let outcome = |result| LatestOutcome::<u8> { result, started, ended };
+            let outcome = |result| LatestOutcome::<u8> { result, started, ended, before: None };
             let read = outcome(Ok(Arc::new(7)));
             let later = |ms: u64| ended + Duration::from_millis(ms);
             assert!(read.serves(later(1), later(kept_s * 1_000 - 1)), "{took_ms} ms");
             assert!(!read.serves(later(1), later(kept_s * 1_000)), "{took_ms} ms");
+            let before = Some(Duration::from_millis(5));
+            let after_quick = LatestOutcome { before, ..outcome(Ok(Arc::new(7))) };
+            assert!(!after_quick.serves(later(1), later(2_000)), "a slow one after a quick one");
             let failed = outcome(Err(StoreError::Busy("slow".to_owned())));
             let asked = later(failed_ms);
             assert!(failed_ms == 0 || failed.serves(asked, later(failed_ms - 1)), "{took_ms} ms");
