@@ -299,7 +299,7 @@ pub(super) async fn guard(
             bound_body(&mut request);
             let nudge = nudge_after(&request);
             let response = next.call(request).await?.map_into_boxed_body();
-            nudge.as_ref().inspect(|hub| hub.nudge());
+            nudge.filter(|_| response.status().as_u16() < 400).inspect(Hub::nudge);
             response
         }
         Some(problem) => request.into_response(problem.of_request(&id).response()),
@@ -333,7 +333,7 @@ pub(super) async fn carry_session<B: MessageBody>(
 
 /// What is to be told after a request that may change something: those who watch see it at once.
 fn nudge_after(request: &ServiceRequest) -> Option<Hub> {
-    let changes = request.method() != Method::GET;
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let state = request.app_data::<web::Data<State>>().filter(|_| changes);
     state.map(|state| state.hub.clone())
 }

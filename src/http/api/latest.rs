@@ -45,7 +45,7 @@ struct LatestOutcome<T> {
     result: Result<Arc<T>, StoreError>,
     started: Instant,
     ended: Instant,
-    /// How long the read before took, if it succeeded.
+    /// How long the last read before took that succeeded.
     before: Option<Duration>,
 }
 
@@ -105,7 +105,10 @@ impl<T> Latest<T> {
         {
             return it.result.clone();
         }
-        let before = last.as_ref().filter(|it| it.result.is_ok()).map(|it| it.ended - it.started);
+        let before = last.as_ref().and_then(|it| match it.result {
+            Ok(_) => Some(it.ended - it.started),
+            Err(_) => it.before,
+        });
         let started = Instant::now();
         let result = read().await.map(Arc::new);
         {

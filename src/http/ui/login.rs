@@ -111,7 +111,11 @@ pub(super) async fn sign_out(state: web::Data<State>, request: HttpRequest) -> P
     match state.in_session(&request).await {
         Err(NotIn::CrossSite) => return Err(AdmissionRefusal::cross_site().noted(&request, &state)),
         Err(NotIn::NoSession) => {}
-        Ok(viewer) => end(&state, &request, viewer).await?,
+        Ok(viewer) => {
+            if let Err(problem) = end(&state, &request, viewer).await {
+                tracing::warn!(detail = problem.detail(), "a sign-out is known to this node only");
+            }
+        }
     }
     let mut response = HttpResponse::SeeOther();
     response.insert_header((LOCATION, at("/login")));

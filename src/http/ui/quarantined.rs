@@ -119,8 +119,11 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
     let is_asked = !query.parsed("ask", discards, || "discard".to_owned())?.is_empty();
     let item = visit.api().quarantined_item(&path).await?;
     visit.must_see(&item.client_id, "quarantined webhook")?;
-    let tried =
-        if is_tried { Some(try_replay(visit.api(), visit.state(), &path).await) } else { None };
+    let tried = if is_tried && visit.viewer.may_review() {
+        Some(try_replay(visit.api(), visit.state(), &path).await)
+    } else {
+        None
+    };
     let may_operate = visit.viewer.may_operate() && item.status == "held";
     let body = html! {
         p.crumb.sm { a href=(visit.to_with("/received", &[("tab", "quarantine")])) { "Quarantine" } }
@@ -133,7 +136,9 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
         @if may_operate && is_asked { (question(&visit, &path)) }
         @if let Some(tried) = &tried { (outcome(tried)) }
         div.row.mt {
-            a.btn.tight href=(visit.with("try", Some("true"))) data-key="t" { "Try " kbd { "t" } }
+            @if visit.viewer.may_review() {
+                a.btn.tight href=(visit.with("try", Some("true"))) data-key="t" { "Try " kbd { "t" } }
+            }
             @if may_operate {
                 (post_form(&format!("/quarantine/{path}/replay"), html! { button.btn.tight data-key="r" { "Replay " kbd { "r" } } }))
                 a.btn.tight.danger href=(visit.with("ask", Some("discard"))) data-key="D" { "Discard " kbd { "D" } }

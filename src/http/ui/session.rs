@@ -64,8 +64,8 @@ struct Revoked {
     are_read: bool,
     /// When they are to be read again.
     read_at: Option<Instant>,
-    /// How many sessions this process has revoked.
-    own: u64,
+    /// Those that this process has revoked, and that were not among those that were read since.
+    own: HashSet<String>,
 }
 
 /// Why a session does not let in.
@@ -118,8 +118,8 @@ impl SignIns {
     /// Notes that a session is revoked.
     pub(in crate::http) fn revoke(&self, hash: String) {
         let mut revoked = self.revoked();
-        revoked.hashes.insert(hash);
-        revoked.own += 1;
+        revoked.hashes.insert(hash.clone());
+        revoked.own.insert(hash);
         drop(revoked);
         self.ended.send_replace(());
     }
@@ -139,9 +139,9 @@ impl SignIns {
             let is_due = revoked.read_at.is_none_or(|at| at <= now);
             // Others go on with what is known meanwhile.
             revoked.read_at = if is_due { Some(now + REVOKED_RETRY) } else { revoked.read_at };
-            is_due.then_some(revoked.own)
+            is_due
         };
-        if let Some(own) = due
+        if due
             && let Ok(Ok(hashes)) =
                 tokio::time::timeout(REVOKED_WAIT, self.sessions.revoked()).await
         {
@@ -149,12 +149,9 @@ impl SignIns {
             revoked.read_at = Some(Instant::now() + REVOKED_KEPT);
             revoked.are_read = true;
             let is_news = hashes.iter().any(|it| !revoked.hashes.contains(it));
-            if revoked.own == own {
-                revoked.hashes = hashes;
-            } else {
-                // What was revoked meanwhile may be missing.
-                revoked.hashes.extend(hashes);
-            }
+            // What this process revoked may not be stored yet, or not at all.
+            revoked.own.retain(|it| !hashes.contains(it));
+            revoked.hashes = hashes.union(&revoked.own).cloned().collect();
             drop(revoked);
             if is_news {
                 self.ended.send_replace(());
@@ -349,7 +346,9 @@ pub(in crate::http) fn cookie(request: &HttpRequest, name: &str) -> Option<Strin
 /// Has the answer set a newer cookie, if its request needs one.
 pub(in crate::http) fn renew<B>(response: &mut ServiceResponse<B>) {
     let cookie = response.request().extensions_mut().remove::<NewCookie>();
-    if let Some(NewCookie(cookie)) = cookie {
+    // An answer that signs out, or in, sets its own.
+    let is_set = response.headers().contains_key(SET_COOKIE);
+    if let Some(NewCookie(cookie)) = cookie.filter(|_| !is_set) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     frame::{self, PageContent},
+    look::is_own_path,
     parts::{at, with_query},
     viewer::Viewer,
 };
@@ -281,7 +282,8 @@ impl FromRequest for Visit {
                 origin: origin(&request, &state),
                 theme: cookie(THEME_COOKIE).and_then(|it| Theme::of(&it)).unwrap_or_default(),
                 has_keys: cookie(KEYS_COOKIE).is_none_or(|it| it != "off"),
-                path: request.path().to_owned(),
+                // A path such as `//other.example` would lead away.
+                path: if is_own_path(request.path()) { request.path() } else { "/" }.to_owned(),
                 query,
                 state,
                 api,

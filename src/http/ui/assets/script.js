@@ -44,7 +44,7 @@
       if (push && url.href !== location.href) history.pushState({}, '', url);
       swap(page, { back, quiet, hash: url.hash });
     } catch {
-      if (visit === visits) offline(() => go(address, { push, options, back, quiet }));
+      if (visit === visits) offline(options ? () => {} : () => go(address, { push, back, quiet }));
     } finally {
       if (visit === visits) delete root.dataset.busy;
     }
@@ -87,7 +87,7 @@
 
   function offline(again) {
     const news = one('#live');
-    if (news) { news.className = 'live bad'; one('span', news).textContent = 'no answer, trying again'; }
+    if (news) { news.className = 'live bad'; one('span', news).textContent = 'no answer'; }
     tell('The daemon does not answer.', true);
     setTimeout(again, 3000);
   }
