@@ -20,7 +20,9 @@ const KEPT_TIMES: u32 = 20;
 /// A failure is shared for this many times as long as its read took: one that comes at once is not
 /// kept, and one that uses up its time limit does not come again at each scrape.
 const FAILURE_KEPT_TIMES: u32 = 5;
-/// But a result is shared for at most this long.
+/// But a failure is shared for at most this long: the database may be back.
+const FAILURE_KEPT_MAX: Duration = Duration::from_secs(5);
+/// And a result for at most this long.
 const KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// The last result of a read, which requests that came meanwhile share.
@@ -67,7 +69,7 @@ impl<T> LatestOutcome<T> {
                 let usual = self.before.map_or(took, |before| before.min(took));
                 (usual * KEPT_TIMES).clamp(KEPT, KEPT_MAX)
             }
-            Err(_) => (took * FAILURE_KEPT_TIMES).min(KEPT_MAX),
+            Err(_) => (took * FAILURE_KEPT_TIMES).min(FAILURE_KEPT_MAX),
         };
         self.ended >= asked || now - self.ended < kept
     }
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn what_takes_long_to_read_is_kept_longer_and_a_failure_less_long() {
         for (took_ms, kept_s, failed_ms) in
-            [(0, 2, 0), (100, 2, 500), (2_000, 40, 10_000), (20_000, 60, 60_000)]
+            [(0, 2, 0), (100, 2, 500), (2_000, 40, 5_000), (20_000, 60, 5_000)]
         {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);

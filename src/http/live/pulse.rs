@@ -36,6 +36,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const EVERY: Duration = Duration::from_millis(500);
 /// How often the topics of the board and of the counts are published, in beats.
 const BOARD_BEATS: u64 = 2;
+/// How often they are read while that fails: pages should know soon that the database is back.
+const COUNTS_AWAY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(5)];
 /// How old the counts may become while something happens here, and while nothing does, if nobody
 /// follows them.
 const COUNTS_UNSEEN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
@@ -165,6 +167,7 @@ impl Pulse {
             [Topic::Totals, Topic::Drafts, Topic::Pools].iter().any(|it| topics.contains_key(it));
         let totals = self.state.api.last_totals();
         let limits = match totals.is_some_and(|totals| totals.nodes.len() > 1) {
+            _ if self.state.api.totals_fail_since().is_some() => COUNTS_AWAY,
             _ if !is_followed => COUNTS_UNSEEN,
             true => COUNTS_OF_MANY,
             false => COUNTS_SEEN,
