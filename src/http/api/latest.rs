@@ -23,7 +23,7 @@ const FAILURE_KEPT_TIMES: u32 = 5;
 /// But a failure is shared for at most this long: the database may be back.
 const FAILURE_KEPT_MAX: Duration = Duration::from_secs(5);
 /// And a result for at most this long.
-const KEPT_MAX: Duration = Duration::from_secs(60);
+const KEPT_MAX: Duration = Duration::from_secs(10);
 
 /// The last result of a read, which requests that came meanwhile share.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_takes_long_to_read_is_kept_longer_and_a_failure_less_long() {
         for (took_ms, kept_s, failed_ms) in
-            [(0, 2, 0), (100, 2, 500), (2_000, 40, 5_000), (20_000, 60, 5_000)]
+            [(0, 2, 0), (100, 2, 500), (2_000, 10, 5_000), (20_000, 10, 5_000)]
         {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);
