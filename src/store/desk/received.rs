@@ -6,6 +6,7 @@ use super::{
     Desk, ListedQuarantine, MessageFilter, Page, QuarantineFilter,
     jobs::count,
     quarantine,
+    search::{self, IdentityLookUp},
     sought::{self, Needle},
     values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES},
     written,
@@ -39,11 +40,6 @@ sql! {
     static FIND_MESSAGES_BY_KEY =
         "select k.message_id as id from @rows($1, client_id text, channel text, kind text, key text) g join message_keys k \
            on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key";
-
-    /// The leads with one of these identities. By primary key.
-    static FIND_LEADS_BY_IDENTITY =
-        "select i.lead_id as id from @rows($1, client_id text, kind text, value text) g join lead_identities i \
-           on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value";
 }
 
 /// How many quarantined webhooks are searched for a text, and the most bytes of their bodies.
@@ -274,13 +270,6 @@ struct SoughtKey<'a> {
     key: &'a str,
 }
 
-#[derive(Serialize)]
-struct ReceivedFrom<'a> {
-    client_id: &'a str,
-    kind: &'a str,
-    value: &'a str,
-}
-
 async fn leads_with(
     reader: &Sessions,
     filter: &ReceivedFilter,
@@ -291,17 +280,17 @@ async fn leads_with(
         return Ok(Vec::new());
     }
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
-    let rows: Vec<ReceivedFrom<'_>> = clients
+    let rows: Vec<IdentityLookUp<'_>> = clients
         .iter()
         .flat_map(|client_id| {
-            identities.iter().map(move |(kind, value)| ReceivedFrom {
+            identities.iter().map(move |(kind, value)| IdentityLookUp {
                 client_id,
                 kind: kind.as_str(),
                 value,
             })
         })
         .collect();
-    ids(&read(reader, &FIND_LEADS_BY_IDENTITY, [group(&rows)?]).await?)
+    ids(&search::leads_with(reader, &rows, LEADS_MAX).await?)
 }
 
 /// The identities that a person may mean by a text.

@@ -93,10 +93,24 @@ impl Desk {
 
 /// A row of a group of identities.
 #[derive(Clone, Copy, Serialize)]
-struct IdentityLookUp<'a> {
-    client_id: &'a str,
-    kind: &'a str,
-    value: &'a str,
+pub(super) struct IdentityLookUp<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) value: &'a str,
+}
+
+/// The leads with one of these identities, at most `most` of each portion of the look-ups.
+pub(super) async fn leads_with(
+    reader: &Sessions,
+    look_ups: &[IdentityLookUp<'_>],
+    most: usize,
+) -> Result<Vec<QueryResult>, StoreError> {
+    let mut rows = Vec::new();
+    for portion in look_ups.chunks(LOOKED_UP_MAX) {
+        let values = [group(portion)?, count(most)];
+        rows.extend(read(reader, &FIND_BY_IDENTITY, values).await?);
+    }
+    Ok(rows)
 }
 
 /// What a text names, in all clients. Each thing is named once.
@@ -123,11 +137,8 @@ async fn find(
     // 3. By identity.
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &[]).await?;
     let sought = identities(&clients, channels, terms);
-    for portion in sought.chunks(LOOKED_UP_MAX) {
-        let values = [group(portion)?, count(FOUND_MAX)];
-        for row in &read(reader, &FIND_BY_IDENTITY, values).await? {
-            found.push(SearchHit::from_row(row, None)?);
-        }
+    for row in &leads_with(reader, &sought, FOUND_MAX).await? {
+        found.push(SearchHit::from_row(row, None)?);
     }
     let mut seen = HashSet::new();
     found.retain(|hit| seen.insert((hit.kind.clone(), hit.id)));

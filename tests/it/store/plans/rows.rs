@@ -910,8 +910,6 @@ fn lists() -> Vec<Row> {
         api("FIND_QUARANTINED_OF_REQUEST", [text("r5"), NEWEST, PAGE]).of(51).finds(1),
         api("FIND_MESSAGES_BY_KEY", [group(|n| json!({"client_id": client(spread(n)), "channel": "sms", "kind": "reply", "key": format!("key of a message {}", spread(n))}))])
             .finds(270),
-        api("FIND_LEADS_BY_IDENTITY", [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))}))])
-            .finds(300),
         api("READ_LEAD_NAMES", [ids(spread)]).finds(300),
         api("READ_LAST_RECEIVED", [in_all("channel", "sms"), number(20)]).of(51).a_row(60, 800).finds(51),
         api("COUNT_UNDECIDED_OF", [in_all("channel", "sms"), number(100)]).of(51).a_row(120, 1_500).finds(51),
