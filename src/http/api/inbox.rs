@@ -61,7 +61,7 @@ pub(in crate::http) struct InboxQuery {
     pub(in crate::http) view: InboxView,
     wanted: Wanted,
     limit: usize,
-    /// False if whoever asks may see no client.
+    /// False if the viewer may see no client.
     sees_any: bool,
 }
 
@@ -80,8 +80,8 @@ pub(in crate::http) struct InboxPage {
 }
 
 impl ApiState {
-    /// What a query of [`INBOX_PARAMETERS`] asks for. `sees` are the only clients that whoever asks
-    /// may see; `None` for all.
+    /// Reads a query of [`INBOX_PARAMETERS`]. `sees` are the clients that the viewer may see;
+    /// `None` for all.
     ///
     /// # Errors
     /// 400 that names the parameter at fault.

@@ -80,7 +80,8 @@ pub(super) struct PageContent {
 }
 
 impl PageContent {
-    /// A page. Its body has the one `h1`; its title says the same for tabs: `Jobs · failed · acme`.
+    /// A page. Its body has the one `h1`. Its title says the same for tabs, such as
+    /// `Jobs · failed · acme`.
     pub(super) fn new(place: PagePlace, title: impl Into<String>, body: Markup) -> Self {
         Self {
             place,

@@ -20,7 +20,6 @@ mod lead;
 mod login;
 mod look;
 mod overview;
-#[expect(dead_code, unused_imports, reason = "parts of pages that are written next")]
 mod parts;
 mod pools;
 mod problems;

@@ -385,8 +385,8 @@ pub(in crate::http::ui) async fn retry(
 ) -> PageResult {
     visit.must_operate()?;
     let id = seen(&visit, &path).await?.job.id;
-    let job = jobs::retry_one(visit.api(), id, Operator::of(&request)).await?;
-    Ok(visit.see(&visit.to_with(&format!("/jobs/{}", job.id), &[("done", "retried")])))
+    jobs::retry_one(visit.api(), id, Operator::of(&request)).await?;
+    Ok(visit.see(&done_to(&visit, id, "retried")))
 }
 
 /// `POST /jobs/{id}/cancel`.
@@ -397,6 +397,11 @@ pub(in crate::http::ui) async fn cancel(
 ) -> PageResult {
     visit.must_operate()?;
     let id = seen(&visit, &path).await?.job.id;
-    let job = jobs::cancel_one(visit.api(), id, Operator::of(&request)).await?;
-    Ok(visit.see(&visit.to_with(&format!("/jobs/{}", job.id), &[("done", "cancelled")])))
+    jobs::cancel_one(visit.api(), id, Operator::of(&request)).await?;
+    Ok(visit.see(&done_to(&visit, id, "cancelled")))
+}
+
+/// The page of a job, which tells what was done to it.
+fn done_to(visit: &Visit, id: Id, done: &str) -> String {
+    visit.to_with(&format!("/jobs/{id}"), &[("done", done)])
 }

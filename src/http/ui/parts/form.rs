@@ -12,8 +12,6 @@ pub(in crate::http::ui) enum ButtonLook {
     Usual,
     /// One that ends or removes something.
     Danger,
-    /// One that leaves things as they are.
-    Quiet,
 }
 
 impl ButtonLook {
@@ -22,7 +20,6 @@ impl ButtonLook {
             Self::Primary => "pri",
             Self::Usual => "usual",
             Self::Danger => "danger",
-            Self::Quiet => "quiet",
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) use self::{
     dialog::dialog,
     form::{ButtonLook, button, choice, field, hidden_input, link_button, post_form},
     id::{id, id_link},
-    live::{LiveValue, live, live_count},
+    live::{live, live_count},
     mark::{StateMark, Tone},
     note::{banner, command, copy_button, empty, new_rows, note, older},
     number::{number, per_second, two},

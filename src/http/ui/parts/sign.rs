@@ -34,13 +34,12 @@ pub(in crate::http::ui) enum Sign {
     Send,
     System,
     Unsure,
-    User,
     Warn,
 }
 
 impl Sign {
     #[cfg(test)]
-    pub(in crate::http::ui) const ALL: [Self; 29] = [
+    pub(in crate::http::ui) const ALL: [Self; 28] = [
         Self::Actors,
         Self::Behind,
         Self::Cancelled,
@@ -68,7 +67,6 @@ impl Sign {
         Self::Send,
         Self::System,
         Self::Unsure,
-        Self::User,
         Self::Warn,
     ];
 
@@ -102,7 +100,6 @@ impl Sign {
             Self::Send => "send",
             Self::System => "system",
             Self::Unsure => "unsure",
-            Self::User => "user",
             Self::Warn => "warn",
         }
     }

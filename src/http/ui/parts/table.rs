@@ -10,7 +10,6 @@ pub(in crate::http::ui) struct Column {
     name: &'static str,
     is_number: bool,
     is_cut: bool,
-    is_short: bool,
     sorted: Option<&'static str>,
     on_phone: OnPhone,
     is_name_hidden: bool,
@@ -36,7 +35,6 @@ impl Column {
             name,
             is_number: false,
             is_cut: false,
-            is_short: false,
             sorted: None,
             on_phone: OnPhone::Unfolded,
             is_name_hidden: false,
@@ -68,11 +66,6 @@ impl Column {
         Self { is_cut: true, ..self }
     }
 
-    /// Its texts are short; long ones are cut.
-    pub(in crate::http::ui) const fn short(self) -> Self {
-        Self { is_short: true, ..self }
-    }
-
     /// The rows are in the order of this column: `ascending` or `descending`.
     pub(in crate::http::ui) const fn sorted(self, order: &'static str) -> Self {
         Self { sorted: Some(order), ..self }
@@ -87,7 +80,6 @@ impl Column {
         let classes = [
             (self.is_number, "n"),
             (self.is_cut, "cut"),
-            (self.is_short, "cl"),
             (self.on_phone == OnPhone::Beside, "k"),
             (self.on_phone == OnPhone::Below, "k2"),
             (self.on_phone == OnPhone::BelowIfMarked, "k2 m"),
