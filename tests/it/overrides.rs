@@ -5,7 +5,7 @@ use crate::{
     on_both_daemons,
     support::{
         both::Place,
-        daemon::{Daemon, Options},
+        daemon::Daemon,
         eventually,
         leftovers::Leftover,
         web::{Answer, ask, mail, sms},
@@ -338,13 +338,10 @@ on_both_daemons! {
 /// A daemon that is asked while its database is away changes nothing, and what was set stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_the_last_known_overrides_stay_in_force() {
-    use crate::support::proxy::{Proxy, Way};
+    use crate::support::proxy::Way;
     let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
     let config = "[supervisor]\nheartbeat = \"100ms\"\nlease = \"2s\"\n";
-    let options = Options { told_url: Some(proxy.url(url)), ..place.options(config) };
-    let mut daemon = Daemon::start(options).await;
+    let (mut daemon, proxy) = place.start_behind_proxy(config).await;
     change(&daemon, CHECK, &json!({"paused": true})).await;
     proxy.set(Way::Silent);
     eventually(PATIENCE, async || (ask(daemon.get("/readyz")).await.status == 503).then_some(()))

@@ -5,7 +5,7 @@ use crate::support::{
     daemon::{Daemon, Options},
     eventually,
     fixture::{Fixture, config, self_check},
-    proxy::{Proxy, Way},
+    proxy::Way,
     web::{ask, mail},
 };
 use futures_util::future::join_all;
@@ -106,13 +106,11 @@ async fn an_idle_node_is_woken_long_before_its_tick() {
 async fn a_listener_whose_connection_has_fallen_silent_listens_anew() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
     // The test gets the notices, too.
     let mut notices = PgListener::connect(url).await.unwrap();
     notices.listen("postroom_jobs").await.unwrap();
     let config = "[supervisor]\ntick = \"30s\"\nheartbeat = \"3s\"\nlease = \"10s\"\n";
-    let worker =
-        Daemon::start(Options { told_url: Some(proxy.url(url)), ..place.options(config) }).await;
+    let (worker, proxy) = place.start_behind_proxy(config).await;
     // The node that sends notices is not behind the proxy. It starts second, so that its first
     // heartbeat shows it the node that it has to notify.
     let args = vec!["--role".to_owned(), "ingest".to_owned()];

@@ -4,6 +4,7 @@ use super::{
     daemon::{Daemon, Options},
     pgbouncer::PgBouncer,
     postgres,
+    proxy::Proxy,
 };
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, Statement,
@@ -109,6 +110,15 @@ impl Place {
             told_url: self.pooled_url.clone(),
             ..Options::default()
         }
+    }
+
+    /// Starts a daemon here, on PostgreSQL, with a proxy before its server, and waits until it is
+    /// ready.
+    pub async fn start_behind_proxy(&self, config: &str) -> (Daemon, Proxy) {
+        let url = self.database_url().expect("a database on PostgreSQL");
+        let proxy = Proxy::before(url).await;
+        let options = Options { told_url: Some(proxy.url(url)), ..self.options(config) };
+        (Daemon::start(options).await, proxy)
     }
 
     /// Starts a daemon here with this configuration, and waits until it is ready.

@@ -6,10 +6,9 @@ use crate::{
     on_both_daemons,
     support::{
         both::{Peek, Place},
-        daemon::{Daemon, Options},
         eventually,
         leftovers::Leftover,
-        proxy::{Proxy, Way},
+        proxy::Way,
         web::{ask, sms},
     },
 };
@@ -199,14 +198,7 @@ async fn prometheus_finds_nothing_to_lint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_of_all_nodes_is_missing_while_the_database_is_away() {
     let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let daemon = Daemon::start(Options {
-        database_url: Some(url.to_owned()),
-        told_url: Some(proxy.url(url)),
-        ..Options::default()
-    })
-    .await;
+    let (daemon, proxy) = place.start_behind_proxy("").await;
     let names = ["jobs_pending{", "oldest_pending_seconds{", "drafts_pending ", "nodes{"];
     let are_there = async |wanted: bool| {
         eventually(Duration::from_secs(60), async || {

@@ -1,12 +1,13 @@
 //! Who gets in to the pages, as whom, and for how long.
 
+use super::{DANA, KIM, USERS, VIC};
 use crate::{
     on_both_daemons,
     support::{
         both::Place,
         daemon::{Daemon, Options},
         eventually, postgres,
-        proxy::{Proxy, Way},
+        proxy::Way,
         web::{Answer, ask},
     },
 };
@@ -15,25 +16,6 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const DANA: &str = "danas-token-of-24-characters";
-const KIM: &str = "kims-token-of-24-characters-";
-const VIC: &str = "vics-token-of-24-characters-";
-
-/// An operator, a reviewer and a viewer.
-const USERS: &str = r#"
-    [[admin.users]]
-    name = "dana"
-    role = "operator"
-    token = "danas-token-of-24-characters"
-    [[admin.users]]
-    name = "kim"
-    role = "reviewer"
-    token = "kims-token-of-24-characters-"
-    [[admin.users]]
-    name = "vic"
-    role = "viewer"
-    token = "vics-token-of-24-characters-"
-"#;
 
 /// A browser: it follows no redirect by itself, and holds one cookie.
 struct Browser<'a> {
@@ -435,16 +417,8 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_holds_while_the_database_is_away() {
-    let Some(server) = postgres::server() else { return };
-    let url = server.url(&server.create_database("door"));
-    let proxy = Proxy::before(&url).await;
-    let options = Options {
-        config: USERS.to_owned(),
-        database_url: Some(url.clone()),
-        told_url: Some(proxy.url(&url)),
-        ..Options::default()
-    };
-    let daemon = Daemon::start(options).await;
+    let Some(place) = Place::postgres() else { return };
+    let (daemon, proxy) = place.start_behind_proxy(USERS).await;
     let (dana, kim) =
         (Browser::signed_in(&daemon, DANA).await, Browser::signed_in(&daemon, KIM).await);
     assert_eq!(ask(kim.post("/logout")).await.status, 303);

@@ -3,10 +3,10 @@
 use super::{PAGE_BYTES_MAX, browse, checked, page, tags};
 use crate::support::{
     both::Place,
-    daemon::{Daemon, Options},
+    daemon::Daemon,
     eventually, http,
     leftovers::Leftover,
-    proxy::{Proxy, Way},
+    proxy::Way,
     web::{ask, sms},
 };
 use reqwest::{Method, redirect::Policy};
@@ -189,14 +189,7 @@ async fn a_search_leads_to_the_page_of_what_was_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_overview_answers_without_the_database() {
     let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let daemon = Daemon::start(Options {
-        database_url: Some(url.to_owned()),
-        told_url: Some(proxy.url(url)),
-        ..Options::default()
-    })
-    .await;
+    let (daemon, proxy) = place.start_behind_proxy("").await;
     page(&daemon, "/").await.lacks("The database does not answer");
     proxy.set(Way::Silent);
     let away = eventually(Duration::from_secs(30), async || {

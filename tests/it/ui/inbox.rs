@@ -1,6 +1,6 @@
 //! The inbox and the page of a lead: what waits is shown, and decided by forms.
 
-use super::{PageAnswer, checked, page, tags};
+use super::{KIM, PageAnswer, VIC, checked, page, tags};
 use crate::{
     on_both_daemons,
     support::{
@@ -36,9 +36,7 @@ const CONFIG: &str = r#"
     role = "viewer"
     token = "vics-token-of-24-characters-"
 "#;
-const KIM: &str = "kims-token-of-24-characters-";
 const LOU: &str = "lous-token-of-24-characters-";
-const VIC: &str = "vics-token-of-24-characters-";
 const ASKS: &str = "Could you call me tomorrow at 3?";
 
 async fn api(daemon: &Daemon, path: &str) -> Answer {

@@ -18,6 +18,24 @@ use std::collections::BTreeMap;
 /// What every page may do, and no more.
 pub const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types postroom";
+/// An operator, a reviewer and a viewer.
+pub const USERS: &str = r#"
+    [[admin.users]]
+    name = "dana"
+    role = "operator"
+    token = "danas-token-of-24-characters"
+    [[admin.users]]
+    name = "kim"
+    role = "reviewer"
+    token = "kims-token-of-24-characters-"
+    [[admin.users]]
+    name = "vic"
+    role = "viewer"
+    token = "vics-token-of-24-characters-"
+"#;
+pub const DANA: &str = "danas-token-of-24-characters";
+pub const KIM: &str = "kims-token-of-24-characters-";
+pub const VIC: &str = "vics-token-of-24-characters-";
 /// The most bytes of a page with 50 rows.
 pub const PAGE_BYTES_MAX: usize = 60_000;
 
@@ -46,8 +64,13 @@ impl PageAnswer {
 
 /// What a form of the page is answered, to the operator. Nothing is followed.
 pub async fn post(daemon: &Daemon, path: &str, form: &[(&str, &str)]) -> Response {
+    post_as(daemon, daemon.admin_token(), path, form).await
+}
+
+/// The same as the owner of a token.
+async fn post_as(daemon: &Daemon, token: &str, path: &str, form: &[(&str, &str)]) -> Response {
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    let request = client.post(daemon.url(path)).bearer_auth(daemon.admin_token());
+    let request = client.post(daemon.url(path)).bearer_auth(token);
     request.header(header::ACCEPT, "text/html").form(form).send().await.unwrap()
 }
 
@@ -80,12 +103,7 @@ pub async fn submit_as(
     path: &str,
     form: &[(&str, &str)],
 ) -> (u16, String) {
-    let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    let request = client.post(daemon.url(path)).bearer_auth(token);
-    let request = request.header(header::ACCEPT, "text/html");
-    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let answer = request.body(body).send().await.unwrap();
+    let answer = post_as(daemon, token, path, form).await;
     let to = answer.headers().get(header::LOCATION).map_or("", |it| it.to_str().unwrap());
     (answer.status().as_u16(), to.to_owned())
 }

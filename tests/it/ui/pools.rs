@@ -1,12 +1,12 @@
 //! Pools and actors: what holds a kind, what is set for it, and who works.
 
-use super::{checked, leads_to, page, post, tags};
+use super::{USERS, checked, leads_to, page, post, tags};
 use crate::support::{
     both::Place,
-    daemon::{Daemon, Options},
+    daemon::Daemon,
     eventually,
     leftovers::Leftover,
-    proxy::{Proxy, Way},
+    proxy::Way,
     web::{ask, sms},
 };
 use reqwest::{Client, Method, redirect::Policy};
@@ -112,14 +112,7 @@ async fn actors_are_a_tree_that_can_be_filtered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pools_and_actors_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let daemon = Daemon::start(Options {
-        database_url: Some(url.to_owned()),
-        told_url: Some(proxy.url(url)),
-        ..Options::default()
-    })
-    .await;
+    let (daemon, proxy) = place.start_behind_proxy("").await;
     page(&daemon, "/pools").await.lacks("The database does not answer");
     proxy.set(Way::Silent);
     let away = eventually(PATIENCE, async || {
@@ -142,8 +135,6 @@ async fn pools_and_actors_answer_without_the_database() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_an_operator_finds_and_sends_forms_of_jobs_and_pools() {
-    const USERS: &str = "[[admin.users]]\nname = \"kim\"\nrole = \"reviewer\"\ntoken = \"kims-token-of-24-characters-\"\n\
-        [[admin.users]]\nname = \"vic\"\nrole = \"viewer\"\ntoken = \"vics-token-of-24-characters-\"\n";
     let daemon = Place::sqlite().start(USERS).await;
     let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
     let job = posted.job_ids().remove(0);

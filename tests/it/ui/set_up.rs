@@ -1,12 +1,12 @@
 //! Clients, configuration, nodes and the audit log.
 
-use super::{checked, page, submit, submit_as};
+use super::{KIM, USERS, VIC, checked, page, submit, submit_as};
 use crate::support::{
     both::Place,
-    daemon::{Daemon, Options},
+    daemon::Daemon,
     eventually,
     leftovers::Leftover,
-    proxy::{Proxy, Way},
+    proxy::Way,
     web::{ask, sms},
 };
 use reqwest::Method;
@@ -99,15 +99,7 @@ async fn system_shows_nodes_and_what_must_hold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn config_and_system_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
-    let url = place.database_url().unwrap();
-    let proxy = Proxy::before(url).await;
-    let daemon = Daemon::start(Options {
-        config: CONFIG.to_owned(),
-        database_url: Some(url.to_owned()),
-        told_url: Some(proxy.url(url)),
-        ..Options::default()
-    })
-    .await;
+    let (daemon, proxy) = place.start_behind_proxy(CONFIG).await;
     page(&daemon, "/system").await.lacks("The database does not answer");
     proxy.set(Way::Silent);
     let away = eventually(Duration::from_secs(30), async || {
@@ -125,20 +117,6 @@ async fn config_and_system_answer_without_the_database() {
     })
     .await;
 }
-
-/// A reviewer and a viewer.
-const USERS: &str = r#"
-    [[admin.users]]
-    name = "kim"
-    role = "reviewer"
-    token = "kims-token-of-24-characters-"
-    [[admin.users]]
-    name = "vic"
-    role = "viewer"
-    token = "vics-token-of-24-characters-"
-"#;
-const KIM: &str = "kims-token-of-24-characters-";
-const VIC: &str = "vics-token-of-24-characters-";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_looks_a_reviewer_settles_and_only_an_operator_does_the_rest() {
