@@ -199,7 +199,8 @@ async function decide(page) {
   await page.goto(`${base}/inbox`);
   await page.keyboard.press('a');
   await eventually('a draft is approved', () => drafts() === before - 1);
-  await page.waitForLoadState('load');
+  // The page that offers the undo comes after the answer.
+  await page.waitForSelector('main [data-key="z"]');
   await page.keyboard.press('z');
   await eventually('the approval is taken back', () => drafts() === before);
 }
