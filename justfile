@@ -45,6 +45,11 @@ chaos *FILTER="harness":
 sends:
     nice cargo test --test it harness::sends -- --ignored --nocapture
 
+# Damages every field of every example body in every way, and reads the result. The suite does so once for each field of
+# each event. Takes minutes.
+bodies:
+    nice cargo test --test it bad_bodies -- --ignored --nocapture
+
 # Runs an hour of mixed load on both databases, and checks that memory, logs, tables and latency do not grow.
 # SOAK_SECONDS, SOAK_RATE (webhooks a second on each) and SOAK_DATABASES change it.
 soak:

@@ -14,6 +14,8 @@ pub struct Base {
     pub channel: &'static dyn AnyChannel,
     pub name: String,
     pub body: Value,
+    /// False for the sample of an event.
+    pub is_file: bool,
 }
 
 static CHANNELS: LazyLock<Vec<Arc<dyn AnyChannel>>> =
@@ -31,12 +33,12 @@ pub fn all() -> Vec<Base> {
         let word = channel.name().0;
         for event in channel.events() {
             let body = channel.sample(Some(event), 7).expect("a sample of every event");
-            bases.push(Base { channel, name: format!("{word} {event}"), body });
+            bases.push(Base { channel, name: format!("{word} {event}"), body, is_file: false });
         }
         for file in payloads::files(word) {
             // What is not JSON has no fields.
             if let Ok(body) = json::parse(&payloads::read(&file)) {
-                bases.push(Base { channel, name: file, body });
+                bases.push(Base { channel, name: file, body, is_file: true });
             }
         }
     }

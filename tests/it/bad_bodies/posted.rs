@@ -120,7 +120,8 @@ fn drawn() -> Vec<Wrong> {
     (0..DRAWN).map(draw).collect()
 }
 
-/// The worst values, in every required field of an event and in every field of a message.
+/// The worst values, in every required field of an event and in every field of a message. Required
+/// fields are swollen to 3 MB, the others to 300 kB.
 fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
     const POISON: [&str; 14] = [
         "10,000 levels",
@@ -138,11 +139,12 @@ fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
         "an object as JSON",
         "1e999",
     ];
-    let megabytes = Change {
-        what: "3 MB",
-        text: Some(format!("\"{}@x.example\"", "y".repeat(3_000_000)).into()),
+    let swell = |what, length| Change {
+        what,
+        text: Some(format!("\"{}@x.example\"", "y".repeat(length)).into()),
         is_json: true,
     };
+    let (megabytes, large_text) = (swell("3 MB", 3_000_000), swell("300 kB", 300_000));
     let (mut small, mut large) = (Vec::new(), Vec::new());
     // A field that is common to many bodies of a channel is swollen in one of them.
     let mut swollen = BTreeSet::new();
@@ -170,7 +172,7 @@ fn worst() -> (Vec<Wrong>, Vec<Wrong>) {
                 if !swollen.insert((base.channel.name().0, path.to_string(), "message")) {
                     continue;
                 }
-                large.push(Wrong::of(&base, &path, &megabytes));
+                large.push(Wrong::of(&base, &path, &large_text));
             }
         }
     }
