@@ -71,6 +71,13 @@ browser *ARGS:
     cargo build
     cd tests/browser && npm ci --silent && node walk.mjs ../../target/debug/postroom {{ ARGS }}
 
+# Measures the pages on a million leads, messages and ended jobs, on both databases, on a release build. Takes minutes.
+# FIGURES_ROWS changes the number.
+pages:
+    cargo build --release
+    (cd tests/browser && npm ci --silent)
+    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures -- --ignored --nocapture --test-threads 1
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources

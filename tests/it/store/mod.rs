@@ -27,6 +27,6 @@ mod rescue;
 mod send_ends;
 mod sends;
 mod subjects;
-mod tools;
+pub mod tools;
 mod two_sessions;
 mod user_sessions;

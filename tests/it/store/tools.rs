@@ -102,7 +102,7 @@ pub(super) fn numbers(db: &Fixture, count: usize) -> String {
 }
 
 /// A subquery `numbers` with one column `n` from `first` to `last`.
-pub(super) fn numbers_from(db: &Fixture, first: i64, last: i64) -> String {
+pub fn numbers_from(db: &Fixture, first: i64, last: i64) -> String {
     if db.is_sqlite() {
         format!(
             "(with recursive up(n) as (select {first} union all select n + 1 from up where n < {last}) select n from up) as numbers"
@@ -113,7 +113,7 @@ pub(super) fn numbers_from(db: &Fixture, first: i64, last: i64) -> String {
 }
 
 /// The database's clock, moved by `ms`, as a stored instant.
-pub(super) fn instant(db: &Fixture, ms: i64) -> String {
+pub fn instant(db: &Fixture, ms: i64) -> String {
     if db.is_sqlite() {
         format!("(cast(unixepoch('subsec') * 1000 as integer) + {ms})")
     } else {

@@ -3,6 +3,7 @@
 mod deliveries;
 mod door;
 mod events;
+mod figures;
 mod frame;
 mod inbox;
 mod jobs;
