@@ -55,6 +55,7 @@ fn the_defaults_are_as_promised() {
     assert_eq!((deliver.size, deliver.max_attempts), (8, 8));
     assert_eq!(deliver.backoff.base, Duration::from_secs(30));
     assert!(config.admin.token.is_none() && config.sending.enabled);
+    assert_eq!(config.sending.undo, Duration::from_secs(8));
     let demo = config.client("demo").expect("demo");
     assert_eq!((demo.name.as_str(), demo.timezone.iana_name()), ("Demo", Some("UTC")));
     assert_eq!((demo.country.as_deref(), demo.auto_reply), (None, AutoReply::Off));
