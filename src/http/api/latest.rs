@@ -29,9 +29,12 @@ const KEPT_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Latest<T> {
     /// Locked while somebody reads.
-    outcome: Mutex<Option<LatestOutcome<T>>>,
-    known: SyncMutex<LatestKnown<T>>,
+    outcome: Arc<Mutex<Option<LatestOutcome<T>>>>,
+    known: Arc<SyncMutex<LatestKnown<T>>>,
 }
+
+/// A result with the time at which its read began: it tells nothing of what came later.
+pub(super) type Dated<T> = (Result<Arc<T>, StoreError>, Instant);
 
 /// What is known while somebody reads, and while reading fails.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ struct LatestOutcome<T> {
 impl<T> Default for Latest<T> {
     fn default() -> Self {
         let known = LatestKnown { result: None, failing_since: None };
-        Self { outcome: Mutex::new(None), known: SyncMutex::new(known) }
+        Self { outcome: Arc::default(), known: Arc::new(SyncMutex::new(known)) }
     }
 }
 
@@ -87,44 +90,51 @@ impl<T> Latest<T> {
     }
 
     fn known(&self) -> MutexGuard<'_, LatestKnown<T>> {
-        // Nothing panics while it holds the lock.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
+}
 
-    /// The last result if it is new enough, else the result of `read`. One caller reads at a time,
-    /// and the callers that come meanwhile share its result.
-    ///
-    /// # Errors
-    /// The errors of `read`.
-    pub(super) async fn get<F>(&self, read: impl FnOnce() -> F) -> Result<Arc<T>, StoreError>
+fn locked<T>(known: &SyncMutex<LatestKnown<T>>) -> MutexGuard<'_, LatestKnown<T>> {
+    // Nothing panics while it holds the lock.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Send + Sync + 'static> Latest<T> {
+    /// The last result if it is new enough, else the result of `read`; and when its read began. One
+    /// caller reads at a time, and the callers that come meanwhile share its result. The read goes
+    /// on if its caller gives up, so that the next one finds its result. The result is that of
+    /// `read`, with its error.
+    pub(super) async fn dated<F>(&self, read: impl FnOnce() -> F) -> Dated<T>
     where
-        F: Future<Output = Result<T, StoreError>>,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let asked = Instant::now();
-        let mut last = self.outcome.lock().await;
+        let mut last = self.outcome.clone().lock_owned().await;
         if let Some(it) = last.as_ref()
             && it.serves(asked, Instant::now())
         {
-            return it.result.clone();
+            return (it.result.clone(), it.started);
         }
         let before = last.as_ref().and_then(|it| match it.result {
             Ok(_) => Some(it.ended - it.started),
             Err(_) => it.before,
         });
-        let started = Instant::now();
-        let result = read().await.map(Arc::new);
-        {
-            let mut known = self.known();
+        let (read, known, started) = (read(), self.known.clone(), Instant::now());
+        let reading = tokio::spawn(async move {
+            let result = read.await.map(Arc::new);
             match &result {
                 Ok(result) => {
-                    *known = LatestKnown { result: Some(result.clone()), failing_since: None };
+                    let result = Some(result.clone());
+                    *locked(&known) = LatestKnown { result, failing_since: None };
                 }
-                Err(_) => _ = known.failing_since.get_or_insert_with(wall_clock),
+                Err(_) => _ = locked(&known).failing_since.get_or_insert_with(wall_clock),
             }
-        }
-        let ended = Instant::now();
-        *last = Some(LatestOutcome { result: result.clone(), started, ended, before });
-        result
+            let ended = Instant::now();
+            *last = Some(LatestOutcome { result: result.clone(), started, ended, before });
+            result
+        });
+        let broken = |_| Err(StoreError::Broken("a shared read has broken off".to_owned()));
+        (reading.await.unwrap_or_else(broken), started)
     }
 }
 
@@ -137,20 +147,41 @@ mod tests {
     #[tokio::test]
     async fn those_who_wait_for_a_read_get_what_it_gets_be_it_an_error() {
         for fails in [true, false] {
-            let (latest, reads, slow) = (Latest::default(), AtomicUsize::new(0), Notify::new());
-            let read = async || {
-                reads.fetch_add(1, Ordering::Relaxed);
-                slow.notified().await;
-                if fails { Err(StoreError::Busy("slow".to_owned())) } else { Ok(7) }
+            let (latest, reads) = (Latest::default(), Arc::new(AtomicUsize::new(0)));
+            let slow = Arc::new(Notify::new());
+            let read = || {
+                let (reads, slow) = (reads.clone(), slow.clone());
+                async move {
+                    reads.fetch_add(1, Ordering::Relaxed);
+                    slow.notified().await;
+                    if fails { Err(StoreError::Busy("slow".to_owned())) } else { Ok(7) }
+                }
             };
-            let all = futures_util::future::join_all((0..6).map(|_| latest.get(&read)));
+            let all = futures_util::future::join_all((0..6).map(|_| latest.dated(&read)));
             // All have asked before the first read ends, because they are polled before this.
             let (all, ()) = tokio::join!(all, async { slow.notify_one() });
             assert_eq!(reads.load(Ordering::Relaxed), 1);
-            assert!(all.iter().all(|it| it.is_err() == fails));
+            assert!(all.iter().all(|it| it.0.is_err() == fails));
             assert_eq!(latest.last().is_none(), fails);
             assert_eq!(latest.failing_since().is_some(), fails);
         }
+    }
+
+    #[tokio::test]
+    async fn a_read_goes_on_when_its_caller_gives_up() {
+        let (latest, slow) = (Latest::default(), Arc::new(Notify::new()));
+        let waits = slow.clone();
+        let read = async move || {
+            waits.notified().await;
+            Ok(7)
+        };
+        let patience = Duration::from_millis(1);
+        assert!(tokio::time::timeout(patience, latest.dated(read)).await.is_err());
+        assert!(latest.last().is_none());
+        slow.notify_one();
+        let another = || std::future::ready(Err(StoreError::Busy("asked again".to_owned())));
+        assert_eq!(latest.dated(another).await.0.map(|it| *it), Ok(7));
+        assert_eq!(latest.last().as_deref(), Some(&7));
     }
 
     #[test]

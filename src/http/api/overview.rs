@@ -2,6 +2,7 @@
 
 use super::{
     ApiResult, ApiState,
+    latest::Dated,
     nodes::NodeJson,
     objects::{self, RowKey},
     query::Query,
@@ -24,7 +25,13 @@ impl ApiState {
     /// # Errors
     /// If the database is away.
     pub(in crate::http) async fn totals(&self) -> Result<Arc<Totals>, StoreError> {
-        self.totals.get(|| self.desk.totals()).await
+        self.totals_dated().await.0
+    }
+
+    /// The same, with the time at which they began to be counted.
+    pub(in crate::http) async fn totals_dated(&self) -> Dated<Totals> {
+        let desk = self.desk.clone();
+        self.totals.dated(|| async move { desk.totals().await }).await
     }
 
     /// The settings of the database's server under which an acknowledged webhook can be lost.

@@ -61,13 +61,22 @@ struct Pulse {
     /// Where the history reads its series.
     sources: HashMap<SeriesName, HistorySource>,
     beats: u64,
-    /// What had happened when the counts, and the jobs and leads, were last read.
-    counts_at: (u64, Instant),
+    counts: Arc<CountsRead>,
+    /// When the counts were last asked for.
+    counts_asked: Instant,
     objects: Arc<ObjectsRead>,
+    /// What had happened when the jobs and leads were last read.
     objects_at: (u64, Instant),
     /// Where the next read of jobs and leads begins, if there are many.
     next_object: Option<Topic>,
-    is_counting: Arc<AtomicBool>,
+}
+
+/// The last count.
+#[derive(Default)]
+struct CountsRead {
+    is_on: AtomicBool,
+    /// What had happened when it began.
+    happened: AtomicU64,
 }
 
 /// The last read of jobs and leads.
@@ -75,6 +84,23 @@ struct Pulse {
 struct ObjectsRead {
     is_on: AtomicBool,
     took_ms: AtomicU64,
+}
+
+/// True for a read while it goes on. It is false again when this is dropped, however that ends.
+struct Ongoing<R>(Arc<R>, fn(&R) -> &AtomicBool);
+
+impl<R> Ongoing<R> {
+    /// `None` if one goes on already.
+    fn begin(read: &Arc<R>, flag: fn(&R) -> &AtomicBool) -> Option<Self> {
+        let is_on = flag(read).swap(true, Ordering::AcqRel);
+        (!is_on).then(|| Self(read.clone(), flag))
+    }
+}
+
+impl<R> Drop for Ongoing<R> {
+    fn drop(&mut self) {
+        (self.1)(&self.0).store(false, Ordering::Release);
+    }
 }
 
 /// Runs the timer until the streams end.
@@ -107,11 +133,11 @@ impl Pulse {
             started: now,
             sources,
             beats: 0,
-            counts_at: (0, now),
+            counts: Arc::default(),
+            counts_asked: now,
             objects: Arc::default(),
             objects_at: (0, now),
             next_object: None,
-            is_counting: Arc::default(),
         }
     }
 
@@ -172,20 +198,24 @@ impl Pulse {
             true => COUNTS_OF_MANY,
             false => COUNTS_SEEN,
         };
-        let is_first = is_followed && self.counts_at.1 == self.started;
-        if !is_first && !is_due(self.counts_at, happened, limits) {
+        let is_first = is_followed && self.counts_asked == self.started;
+        let counted = (self.counts.happened.load(Ordering::Acquire), self.counts_asked);
+        if !is_first && !is_due(counted, happened, limits) {
             return;
         }
-        if self.is_counting.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.counts_at = (happened, Instant::now());
-        let (api, is_counting) = (self.state.api.clone(), self.is_counting.clone());
+        let Some(ongoing) = Ongoing::begin(&self.counts, |it| &it.is_on) else { return };
+        let (api, asked) = (self.state.api.clone(), Instant::now());
+        self.counts_asked = asked;
         actix_web::rt::spawn(async move {
-            if let Err(error) = api.totals().await {
-                tracing::debug!(%error, "the counts of the overview could not be read");
+            let Ongoing(counts, _) = &ongoing;
+            match api.totals_dated().await {
+                // Counts that were shared do not have what happened meanwhile.
+                (Ok(_), began) if began < asked => {}
+                (Ok(_), _) => counts.happened.store(happened, Ordering::Release),
+                (Err(error), _) => {
+                    tracing::debug!(%error, "the counts of the overview could not be read");
+                }
             }
-            is_counting.store(false, Ordering::Release);
         });
     }
 
@@ -234,14 +264,13 @@ impl Pulse {
             return;
         }
         let took = Duration::from_millis(self.objects.took_ms.load(Ordering::Relaxed));
-        if self.objects_at.1.elapsed() < took * SHARE
-            || self.objects.is_on.swap(true, Ordering::AcqRel)
-        {
+        if self.objects_at.1.elapsed() < took * SHARE {
             return;
         }
+        let Some(ongoing) = Ongoing::begin(&self.objects, |it| &it.is_on) else { return };
         self.objects_at = (happened, Instant::now());
         let objects = self.in_turn(objects);
-        let (state, read) = (self.state.clone(), self.objects.clone());
+        let state = self.state.clone();
         actix_web::rt::spawn(async move {
             let started = Instant::now();
             match objects_now(&state, &objects).await {
@@ -249,8 +278,7 @@ impl Pulse {
                 Err(error) => tracing::debug!(%error, "followed jobs could not be read"),
             }
             let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            read.took_ms.store(took, Ordering::Relaxed);
-            read.is_on.store(false, Ordering::Release);
+            ongoing.0.took_ms.store(took, Ordering::Relaxed);
         });
     }
 
@@ -279,7 +307,8 @@ const fn level(count: i64) -> f64 {
     count as f64
 }
 
-/// The values of jobs and leads. One that is not there has none.
+/// The values of jobs and leads. One that is not there, because it was pruned or erased, is told as
+/// gone.
 async fn objects_now(
     state: &State,
     objects: &[(Topic, usize)],
@@ -293,7 +322,8 @@ async fn objects_now(
         }
     }
     let desk = state.store.desk();
-    let mut news = Vec::with_capacity(objects.len());
+    let mut news: BTreeMap<Topic, LiveValues> =
+        objects.iter().map(|(topic, _)| (*topic, values::gone())).collect();
     if !jobs.is_empty() {
         let jobs = desk.jobs_with(jobs).await?;
         news.extend(jobs.iter().map(|job| (Topic::Job(job.id), values::job(job))));
@@ -303,10 +333,10 @@ async fn objects_now(
         for lead in desk.lead_marks(leads).await? {
             let topic = Topic::Lead(lead.id);
             let watching = watching.get(&topic).copied().unwrap_or_default();
-            news.push((topic, values::lead(&lead, watching)));
+            news.insert(topic, values::lead(&lead, watching));
         }
     }
-    Ok(news)
+    Ok(news.into_iter().collect())
 }
 
 impl State {

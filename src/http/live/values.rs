@@ -194,6 +194,13 @@ pub(in crate::http) fn drafts(totals: &Totals) -> LiveValues {
     values.0
 }
 
+/// The values of the topic of a job or lead that is not there.
+pub(in crate::http) fn gone() -> LiveValues {
+    let mut values = Values::default();
+    values.put("status", "gone");
+    values.0
+}
+
 /// The values of the topic of a job.
 pub(in crate::http) fn job(job: &JobView) -> LiveValues {
     let mut values = Values::default();
