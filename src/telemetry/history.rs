@@ -100,7 +100,8 @@ impl History {
     }
 
     /// Notes all series as they are at a second, which counts from the start. A second that is not
-    /// later than the last one is passed over; the numbers of seconds that were left out are NaN.
+    /// later than the last one is passed over. What was counted in seconds that were left out is
+    /// spread over them; their other numbers are NaN.
     pub fn push(&self, second: u64, mut read: impl FnMut(&SeriesName) -> SeriesReading) {
         let names = self.names();
         // Reading happens without the lock.
@@ -156,7 +157,7 @@ struct Ring {
     /// How many numbers each series has had.
     count: usize,
     /// The step and the readings at which the last number ended.
-    last: Option<(u64, u64, Vec<SeriesReading>)>,
+    last: Option<(u64, Vec<SeriesReading>)>,
 }
 
 impl Rings {
@@ -203,7 +204,7 @@ impl Rings {
         const SPAN: HistorySpan = HistorySpan::Hour;
         let (Some(series), Some(ring)) = (self.places.get(name), self.ring(SPAN)) else { return 0 };
         // What was counted since the last step ended.
-        let Some((_, _, last)) = &ring.last else { return 0 };
+        let Some((_, last)) = &ring.last else { return 0 };
         let open = match (self.newest.get(*series), last.get(*series)) {
             (Some(SeriesReading::Count(now)), Some(SeriesReading::Count(then))) => {
                 now.saturating_sub(*then)
@@ -227,8 +228,8 @@ impl Rings {
 impl Ring {
     fn push(&mut self, second: u64, readings: &[SeriesReading], bounds: &[f64]) {
         let step = second / self.span.step_seconds();
-        let Some((last_step, last_second, last)) = &self.last else {
-            self.last = Some((step, second, readings.to_vec()));
+        let Some((last_step, last)) = &self.last else {
+            self.last = Some((step, readings.to_vec()));
             return;
         };
         let steps = step.saturating_sub(*last_step);
@@ -238,17 +239,28 @@ impl Ring {
         let length = self.span.length();
         // A number is one for each step, so steps without a reading count, too.
         let missed = usize::try_from(steps - 1).unwrap_or(usize::MAX).min(length);
-        let elapsed = second - last_second;
+        // Of whole steps, so that the numbers add up to what was counted.
+        let elapsed = steps * self.span.step_seconds();
         let added: Vec<f64> = readings
             .iter()
             .zip(last)
             .map(|(now, then)| number(now, then, elapsed, bounds))
             .collect();
+        // What was counted over a gap is spread over all of its steps, so that it adds up. Levels
+        // and histograms of a gap are not known.
+        let is_rate = |series: usize| {
+            let at = |of: &[SeriesReading]| matches!(of.get(series), Some(SeriesReading::Count(_)));
+            at(readings) && at(last)
+        };
+        let number_of = |series: usize| added.get(series).copied().unwrap_or(f64::NAN);
+        let filler: Vec<f64> = (0..readings.len())
+            .map(|series| if is_rate(series) { number_of(series) } else { f64::NAN })
+            .collect();
         for _ in 0..missed {
-            self.add(|_| f64::NAN);
+            self.add(|series| filler.get(series).copied().unwrap_or(f64::NAN));
         }
-        self.add(|series| added.get(series).copied().unwrap_or(f64::NAN));
-        self.last = Some((step, second, readings.to_vec()));
+        self.add(number_of);
+        self.last = Some((step, readings.to_vec()));
     }
 
     fn add(&mut self, number_of: impl Fn(usize) -> f64) {
@@ -381,16 +393,36 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_was_left_out_is_not_known_and_its_events_are_not_lost() {
+    fn the_events_of_steps_that_were_left_out_are_not_lost() {
         let history = history();
         for (second, count) in [(10, 0), (11, 4), (14, 10), (13, 99), (20, 30)] {
             history.push(second, |_| SeriesReading::Count(count));
         }
         let seconds = history.numbers(&WEBHOOKS, HistorySpan::FiveMinutes);
-        let gap = f64::NAN;
-        same(&seconds, &[4.0, gap, gap, 2.0, gap, gap, gap, gap, gap, 20.0 / 6.0]);
+        let later = 20.0 / 6.0;
+        same(&seconds, &[4.0, 2.0, 2.0, 2.0, later, later, later, later, later, later]);
         same(&history.numbers(&WEBHOOKS, HistorySpan::Hour), &[3.0]);
         assert_eq!(history.count_within(&WEBHOOKS, 60), 30);
+        // Also if the readings come in the middle of steps.
+        let history = self::history();
+        for (second, count) in [(11, 0), (35, 24), (40, 30), (95, 90)] {
+            history.push(second, |name| match name {
+                SeriesName::Webhooks(_) => SeriesReading::Count(count),
+                SeriesName::Backlog(_)
+                | SeriesName::Wait(_)
+                | SeriesName::Sent(_)
+                | SeriesName::Ended(_)
+                | SeriesName::Failed(_) => SeriesReading::Level(2.0),
+            });
+        }
+        same(
+            &history.numbers(&WEBHOOKS, HistorySpan::Hour),
+            &[1.2, 1.2, 0.6, 12.0 / 10.0, 1.2, 1.2, 1.2, 1.2],
+        );
+        assert_eq!(history.count_within(&WEBHOOKS, 300), 90);
+        let gap = f64::NAN;
+        let levels = history.numbers(&BACKLOG, HistorySpan::Hour);
+        same(&levels, &[gap, 2.0, 2.0, gap, gap, gap, gap, 2.0]);
     }
 
     #[test]
