@@ -59,7 +59,7 @@ impl DaemonAccess {
         let is_bind_variable = origin.is_some_and(layers::Origin::is_variable);
         let may_be_unread = !are_whole && origin.is_none_or(|it| it.is_default);
         let server = server.map(|it| sections::server(&it));
-        let token = admin.and_then(|it| sections::admin(&it).token);
+        let token = admin.and_then(|it| sections::admin(&it, &[]).token);
         let is_right = |key: &str| !errors.has(key);
         Self {
             bind: server

@@ -321,7 +321,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let sending = root.section("sending").map(|it| sections::sending(&it));
     let analyst = root.section("analyst").map(|it| analyst::analyst(&it));
     let retention = root.section("retention").map(|it| sections::retention(&it));
-    let admin = root.section("admin").map(|it| sections::admin(&it));
+    let admin = root.section("admin").map(|it| sections::admin(&it, &clients));
     let telemetry = root.section("telemetry").map(|it| sections::telemetry(&it));
     let by_id = clients.iter().enumerate().map(|(index, client)| (client.id.clone(), index));
     Some(Config {

@@ -163,7 +163,8 @@ const CLIENT: Shape = Section(&[
     ("channels", Map(&CHANNEL)),
 ]);
 
-const USER: Shape = Section(&[("name", Value), ("role", Value), ("token", Secret)]);
+const USER: Shape =
+    Section(&[("name", Value), ("role", Value), ("token", Secret), ("clients", Value)]);
 
 /// The whole configuration, in the order of `config/default.toml`.
 pub(super) const ROOT: Shape = Section(&[

@@ -46,6 +46,7 @@ fn planted(key: &str, value: &str) -> String {
                 ("name", "\"a\""),
                 ("role", "\"viewer\""),
                 ("token", "\"a-token-of-24-characters\""),
+                ("clients", "[\"demo\"]"),
             ];
             let line = |(key, own): (&str, &str)| {
                 format!("{key} = {}\n", if key == name { value } else { own })

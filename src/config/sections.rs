@@ -2,6 +2,7 @@
 //! operators; the doc comments here say what code may rely on.
 
 use super::{
+    client::Client,
     database_url::DatabaseUrl,
     layers::TreeNode,
     masking::quoted,
@@ -496,12 +497,12 @@ pub(super) fn retention(section: &SectionReader<'_>) -> Retention {
     }
 }
 
-pub(super) fn admin(section: &SectionReader<'_>) -> AdminConfig {
+pub(super) fn admin(section: &SectionReader<'_>, clients: &[Client]) -> AdminConfig {
     let token: Option<Secret> = section.get("token");
     if let Some(reason) = token.as_ref().and_then(|token| flaw(token.expose(), TOKEN_CHARS_MIN)) {
         section.error("token", format!("`{}` {reason}", section.key("token")));
     }
-    let users = users(section, token.as_ref());
+    let users = users(section, token.as_ref(), clients);
     AdminConfig { token, allow_plain: section.get("allow_plain"), users }
 }
 

@@ -1,13 +1,16 @@
 //! `[[admin.users]]`: the people who sign in.
 
 use super::{
+    client::Client,
     layers::Data,
+    masking::quoted,
     reader::{SectionReader, Typed, from_text},
+    schema::unknown_name,
     strength::{TOKEN_CHARS_MIN, flaw},
     value::Secret,
 };
 use crate::domain::UserRole;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// A person who signs in with a token of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct AdminUser {
     pub role: UserRole,
     /// Their bearer token, which is also what they sign in with.
     pub token: Secret,
+    /// The only clients that they see, by id; `None` for all.
+    pub clients: Option<Arc<[String]>>,
 }
 
 impl AdminUser {
@@ -33,8 +38,13 @@ from_text!(UserRole, "`\"viewer\"`, `\"reviewer\"` or `\"operator\"`", |text| Us
     text
 ));
 
-/// Reads the users in `section`, which is `[admin]`. `admin` is its own token.
-pub(super) fn users(section: &SectionReader<'_>, admin: Option<&Secret>) -> Vec<AdminUser> {
+/// Reads the users in `section`, which is `[admin]`. `admin` is its own token. Users may be limited
+/// to some of `clients`.
+pub(super) fn users(
+    section: &SectionReader<'_>,
+    admin: Option<&Secret>,
+    clients: &[Client],
+) -> Vec<AdminUser> {
     // A value in place of the list was noted when the keys were checked.
     let Some(Data::List(nodes)) = section.table.get("users").map(|it| &it.data) else {
         return Vec::new();
@@ -73,10 +83,29 @@ pub(super) fn users(section: &SectionReader<'_>, admin: Option<&Secret>) -> Vec<
                 reader.error("token", format!("`{key}` {reason}"));
             }
         }
+        let clients = seen_clients(&reader, clients);
         let Some(role) = role else { continue };
-        users.push(AdminUser { name, role, token });
+        users.push(AdminUser { name, role, token, clients });
     }
     users
+}
+
+/// The only clients that a user sees; `None` for all. A list that names none is refused: it would
+/// say that the user sees nothing, and is more likely a slip.
+fn seen_clients(reader: &SectionReader<'_>, clients: &[Client]) -> Option<Arc<[String]>> {
+    let ids: Option<Vec<String>> = reader.read("clients");
+    let (ids, key) = (ids?, reader.key("clients"));
+    if ids.is_empty() {
+        reader.error("clients", format!("`{key}` is empty: name a client, or leave the key out"));
+    }
+    let known: Vec<&str> = clients.iter().map(|it| it.id.as_str()).collect();
+    for id in ids.iter().filter(|id| !known.contains(&id.as_str())) {
+        reader.error(
+            "clients",
+            format!("{} ({})", unknown_name("client", id, &key, &known), quoted(id)),
+        );
+    }
+    Some(ids.into())
 }
 
 /// Why a user cannot have this name; `None` if they can.
@@ -117,6 +146,10 @@ mod tests {
         let told: Vec<_> = users.iter().map(|it| (it.name.as_str(), it.role)).collect();
         assert_eq!(told, [("dana", UserRole::Operator), ("k-im@x", UserRole::Viewer)]);
         assert_eq!(users[0].token.expose(), "danas-token-of-24-characters");
+        assert_eq!(users[0].clients, None);
+        let toml = user("dana", "viewer", TOKEN) + "clients = [\"demo\"]\n";
+        let users = load(&toml).expect("valid");
+        assert_eq!(users[0].clients.as_deref(), Some(&["demo".to_owned()][..]));
     }
 
     #[test]
@@ -145,8 +178,16 @@ mod tests {
                 "user `dana` is there twice",
             ),
             (
-                user("dana", "viewer", TOKEN) + "clients = [\"acme\"]\n",
-                "unknown key `admin.users.clients`",
+                user("dana", "viewer", TOKEN) + "clients = [\"demo\", \"dmo\"]\n",
+                "unknown client in `admin.users.dana.clients`: the nearest known client is `demo`",
+            ),
+            (
+                user("dana", "viewer", TOKEN) + "clients = []\n",
+                "name a client, or leave the key out",
+            ),
+            (
+                user("dana", "viewer", TOKEN) + "clients = \"demo\"\n",
+                "`admin.users.dana.clients` is `\"demo\"`: expected a list of strings",
             ),
         ] {
             let error = load(&toml).expect_err(&toml);

@@ -13,7 +13,7 @@ use super::{
     live::Hub,
     operator::given_name,
     problem::{Cause, Problem, name_request},
-    request_id,
+    request_id, scope,
     tries::{Tries, WRONG_MAX},
     ui::{NotIn, Viewer, session},
 };
@@ -76,22 +76,43 @@ fn is_token(given: &[u8], token: &Secret) -> bool {
     given[..].ct_eq(&token[..]).into()
 }
 
-/// The user whose token this is, with their role. All tokens are compared, whichever it is.
-fn owner_of(given: &[u8], config: &Config, fallback: &FallbackToken) -> Option<(String, UserRole)> {
+/// A user, and what they may do and see, as the configuration says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KnownUser {
+    pub(super) name: String,
+    pub(super) role: UserRole,
+    /// The only clients that they see; `None` for all.
+    pub(super) clients: Option<Arc<[String]>>,
+}
+
+impl KnownUser {
+    /// The owner of the admin token.
+    pub(super) fn admin() -> Self {
+        Self { name: AdminUser::ADMIN.to_owned(), role: UserRole::Operator, clients: None }
+    }
+
+    /// A user of the configuration.
+    pub(super) fn of(user: &AdminUser) -> Self {
+        Self { name: user.name.clone(), role: user.role, clients: user.clients.clone() }
+    }
+}
+
+/// The user whose token this is. All tokens are compared, whichever it is.
+fn owner_of(given: &[u8], config: &Config, fallback: &FallbackToken) -> Option<KnownUser> {
     let admin = fallback.or_configured(config);
     let admin = admin.as_ref().filter(|token| is_token(given, token));
-    let admin = admin.map(|_| (AdminUser::ADMIN.to_owned(), UserRole::Operator));
+    let admin = admin.map(|_| KnownUser::admin());
     let users = config.admin.users.iter();
-    let owner = |found: Option<(String, UserRole)>, user: &AdminUser| {
+    let owner = |found: Option<KnownUser>, user: &AdminUser| {
         let is_theirs = is_token(given, &user.token);
-        found.or_else(|| is_theirs.then(|| (user.name.clone(), user.role)))
+        found.or_else(|| is_theirs.then(|| KnownUser::of(user)))
     };
     users.fold(admin, owner)
 }
 
 impl State {
-    /// The user whose token this is, with their role.
-    pub(super) fn owner_of(&self, token: &[u8]) -> Option<(String, UserRole)> {
+    /// The user whose token this is.
+    pub(super) fn owner_of(&self, token: &[u8]) -> Option<KnownUser> {
         owner_of(token, &self.config.get(), &self.fallback_token)
     }
 }
@@ -206,11 +227,11 @@ async fn find(request: &HttpRequest, state: &State) -> Result<Viewer, AdmissionR
     must_be_private(request, state)?;
     if let Some(shown) = request.headers().get(AUTHORIZATION) {
         let owner = bearer(shown.as_bytes()).and_then(|token| state.owner_of(token));
-        let (user, role) =
+        let KnownUser { name: user, role, clients } =
             owner.ok_or_else(|| AdmissionRefusal::wrong(request, state, WRONG_MAX))?;
         // Programs share the admin's token, so each says who uses it.
         let name = if user == AdminUser::ADMIN { given_name(request) } else { user.clone() };
-        return Ok(Viewer { name, role, clients: None, user, session: None });
+        return Ok(Viewer { name, role, clients, user, session: None });
     }
     state.in_session(request).await.map_err(|why| match why {
         NotIn::NoSession => AdmissionRefusal::without_token(request, state),
@@ -234,7 +255,9 @@ fn must_be_allowed(request: &HttpRequest, viewer: &Viewer) -> Result<(), Admissi
 async fn let_in(request: &HttpRequest) -> Result<(), Problem> {
     let viewer = admit(request).await?;
     let Some(state) = request.app_data::<web::Data<State>>() else { return Ok(()) };
-    must_be_allowed(request, &viewer).map_err(|refusal| refusal.noted(request, state))
+    must_be_allowed(request, &viewer).map_err(|refusal| refusal.noted(request, state))?;
+    let path = request.path().strip_prefix("/api/v1").unwrap_or_default();
+    scope::must_see(&viewer, &state.store, path).await
 }
 
 impl TokenTries {
@@ -254,19 +277,18 @@ const ASK_EVERY: Duration = Duration::from_secs(15);
 
 impl State {
     /// Waits until a viewer who was let in by a request with these headers would not be let in any
-    /// more, or with another role.
+    /// more, or would be allowed or shown something else.
     pub(super) async fn until_out(self, viewer: Viewer, headers: HeaderMap) {
+        let Viewer { user, role, clients, .. } = viewer.clone();
+        let was = KnownUser { name: user, role, clients };
         let shown = headers.get(AUTHORIZATION).and_then(|it| bearer(it.as_bytes()));
         let (mut changes, mut ended) = (self.config.changes(), self.sign_ins.ended());
         loop {
-            let is_in = match &viewer.session {
-                Some(ticket) => self.role_in(ticket).await == Some(viewer.role),
-                None => {
-                    let owner = shown.and_then(|token| self.owner_of(token));
-                    owner.is_some_and(|it| it == (viewer.user.clone(), viewer.role))
-                }
+            let now = match &viewer.session {
+                Some(ticket) => self.user_in(ticket).await,
+                None => shown.and_then(|token| self.owner_of(token)),
             };
-            if !is_in {
+            if now.as_ref() != Some(&was) {
                 return;
             }
             let goes_on = tokio::select! {
@@ -393,7 +415,7 @@ mod tests {
         let (fallback, configured) = (FallbackToken::default(), load("a-configured-admin-token"));
         let owner = |given: &str, config: &Config| {
             let found = owner_of(given.as_bytes(), config, &fallback);
-            found.map(|(user, role)| format!("{user} {}", role.as_str()))
+            found.map(|it| format!("{} {}", it.name, it.role.as_str()))
         };
         assert_eq!(owner("", &load("")), None, "no token lets nobody in");
         assert_eq!(owner("κλειδί", &load("")), None);

@@ -18,6 +18,7 @@ mod live;
 mod operator;
 mod problem;
 mod request_id;
+mod scope;
 mod scrape;
 pub mod signatures;
 mod state;

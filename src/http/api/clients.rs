@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::{Client, ClientChannel, Config},
     domain::Timestamp,
+    http::admin,
     store::{ClientNumbers, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
@@ -24,9 +25,11 @@ const SILENT_MIN_MS: i64 = 3_600_000;
 /// it and have jobs. It also answers without the database; then `pending` and `running` are `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["limit", "cursor"])?;
+    let viewer = admin::admit(&request).await?;
     let mut known = state.known_clients().await;
-    known.read_facts(&state, |_| true).await;
-    let items = known.list();
+    known.read_facts(&state, |id| viewer.sees(id)).await;
+    let mut items = known.list();
+    items.retain(|it| viewer.sees(it.id));
     objects::object(List::by_name(items, &query, |it: &ClientJson<'_>| it.id.to_owned())?)
 }
 

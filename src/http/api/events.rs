@@ -13,7 +13,7 @@ use crate::{
 };
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream};
-use std::{future, sync::Arc};
+use std::{collections::BTreeSet, future, sync::Arc};
 
 /// The seconds after which to ask again if as many streams are open as may.
 const RETRY_SECONDS: u64 = 5;
@@ -63,7 +63,9 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
     let names = query.values("topics");
     let topics = Topic::all(names.iter().map(String::as_str))
         .map_err(|wrong| Problem::bad_request("topics", wrong.to_string()))?;
-    let Watcher { owner, revoked } = Watcher::of(&state, &request, admin::admit(&request).await?);
+    let viewer = admin::admit(&request).await?;
+    let topics = seen_by(&viewer, &state, topics).await?;
+    let Watcher { owner, revoked } = Watcher::of(&state, &request, viewer);
     let updates = state.hub.open(owner, topics).map_err(refusal)?;
     let counted = CountedStream::new(state.metrics.pages().clone(), updates);
     let body = stream::unfold(counted, next).take_until(revoked);
@@ -74,6 +76,31 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
         .insert_header(("x-accel-buffering", "no"))
         .force_close()
         .streaming(Box::pin(body)))
+}
+
+/// The topics that a viewer may follow. Leads and jobs of other clients are left out, as those are
+/// that are not there: nothing is told about either.
+async fn seen_by(
+    viewer: &Viewer,
+    state: &State,
+    topics: BTreeSet<Topic>,
+) -> Result<BTreeSet<Topic>, Problem> {
+    if viewer.clients.is_none() {
+        return Ok(topics);
+    }
+    if let Some(topic) = topics.iter().find(|it| it.id().is_none()) {
+        let detail = format!("`{topic}` is about all clients, and you see some of them only");
+        return Err(Problem::new(Cause::Forbidden, detail));
+    }
+    let desk = state.store.desk();
+    let ids = |is_wanted: fn(&Topic) -> bool| {
+        topics.iter().filter(|it| is_wanted(it)).filter_map(|it| it.id()).collect()
+    };
+    let jobs = desk.jobs_with(ids(|it| matches!(it, Topic::Job(_)))).await?;
+    let leads = desk.lead_marks(ids(|it| matches!(it, Topic::Lead(_)))).await?;
+    let jobs = jobs.iter().map(|it| (Topic::Job(it.id), &it.client_id));
+    let leads = leads.iter().map(|it| (Topic::Lead(it.id), &it.client_id));
+    Ok(jobs.chain(leads).filter(|it| viewer.sees(it.1)).map(|it| it.0).collect())
 }
 
 /// Ends when the peer is gone. A server would notice that only when it writes.

@@ -61,8 +61,6 @@ pub(in crate::http) struct InboxQuery {
     pub(in crate::http) view: InboxView,
     wanted: Wanted,
     limit: usize,
-    /// False if the viewer may see no client.
-    sees_any: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -80,26 +78,14 @@ pub(in crate::http) struct InboxPage {
 }
 
 impl ApiState {
-    /// Reads a query of [`INBOX_PARAMETERS`]. `sees` are the clients that the viewer may see;
-    /// `None` for all.
+    /// Reads a query of [`INBOX_PARAMETERS`].
     ///
     /// # Errors
     /// 400 that names the parameter at fault.
-    pub(in crate::http) fn inbox_query(
-        &self,
-        query: &Query,
-        sees: Option<&[String]>,
-    ) -> Result<InboxQuery, Problem> {
+    pub(in crate::http) fn inbox_query(&self, query: &Query) -> Result<InboxQuery, Problem> {
         let view = InboxView::of(query)?;
         let text = query.text("q")?.map(str::to_owned);
-        let mut client = query.values("client");
-        if let Some(sees) = sees {
-            match client.is_empty() {
-                true => client = sees.to_vec(),
-                false => client.retain(|it| sees.contains(it)),
-            }
-        }
-        let sees_any = sees.is_none() || !client.is_empty();
+        let client = query.values("client");
         let limit = query.limit()?;
         if view == InboxView::Drafts {
             let tags = || Sentiment::ALL.map(Sentiment::as_str).join(", ");
@@ -112,7 +98,7 @@ impl ApiState {
                 text,
             };
             let wanted = Wanted::Drafts(filter, query.cursor()?);
-            return Ok(InboxQuery { view, wanted, limit, sees_any });
+            return Ok(InboxQuery { view, wanted, limit });
         }
         for name in ["channel", "tag", "campaign"] {
             if !query.values(name).is_empty() {
@@ -125,7 +111,7 @@ impl ApiState {
             InboxView::Drafts | InboxView::All => Vec::new(),
         };
         let wanted = Wanted::Leads(LeadFilter { client, status, text }, query.lead_cursor()?);
-        Ok(InboxQuery { view, wanted, limit, sees_any })
+        Ok(InboxQuery { view, wanted, limit })
     }
 
     /// A page of the inbox. If it is searched, it may have fewer rows than asked for, and yet a
@@ -134,9 +120,6 @@ impl ApiState {
     /// # Errors
     /// If the database is away.
     pub(in crate::http) async fn inbox(&self, asked: InboxQuery) -> Result<InboxPage, Problem> {
-        if !asked.sees_any {
-            return Ok(InboxPage::default());
-        }
         let _permit = self.heavy_reads.permit().await;
         match asked.wanted {
             Wanted::Drafts(filter, cursor) => {
@@ -155,7 +138,7 @@ impl ApiState {
 /// `GET /inbox`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &INBOX_PARAMETERS)?;
-    let page = state.inbox(state.inbox_query(&query, None)?).await?;
+    let page = state.inbox(state.inbox_query(&query)?).await?;
     objects::page(page.entries.iter().map(InboxJson::of).collect(), page.next)
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{Id, Timestamp},
     http::{
-        admin::body_problem,
+        admin::{self, body_problem},
         operator::Operator,
         problem::{Cause, Problem},
     },
@@ -159,7 +159,7 @@ async fn change(
     // 1. Read what is asked for.
     let query = Query::parse(request, &["dry_run"])?;
     let is_dry_run = query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned());
-    let filter = filter_in(state, body).await?;
+    let filter = filter_in(state, request, body).await?;
     // 2. Count.
     let matching = matching(state, action, filter.clone()).await?;
     if is_dry_run {
@@ -189,10 +189,11 @@ async fn change(
 /// 400 for an empty filter, too: it would mean all jobs that there are.
 async fn filter_in(
     state: &ApiState,
+    request: &HttpRequest,
     body: Result<web::Bytes, Error>,
 ) -> Result<JobFilter, Problem> {
     let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
-    let query = Query::from_json(&body, &FILTERS)?;
+    let query = Query::from_json(&body, &FILTERS)?.limited(&admin::admit(request).await?);
     let filter = jobs::filter(state, &query).await?;
     must_select(&filter)?;
     Ok(filter)

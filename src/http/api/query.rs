@@ -4,10 +4,10 @@
 use super::json::object_in;
 use crate::{
     domain::{Id, Timestamp},
-    http::problem::Problem,
+    http::{problem::Problem, ui::Viewer},
     store::{LeadCursor, wall_clock},
 };
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest};
 use serde_json::Value;
 
 /// Items on a page if the request names no limit.
@@ -17,6 +17,8 @@ const LIMIT_MAX: usize = 500;
 /// The most characters of a value. No name is longer, and databases bound the values that they
 /// compare.
 const VALUE_CHARS_MAX: usize = 200;
+/// The parameter that selects by client.
+const CLIENT: &str = "client";
 /// Stands for the time in the cursor of a lead that has no message.
 const NO_TIME: &str = "-";
 
@@ -25,9 +27,24 @@ const NO_TIME: &str = "-";
 pub(in crate::http) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the query of a request, with these names and no others.
+    /// Reads the query of a request, with these names and no others. Where it selects by client, it
+    /// is limited to those that its sender may see.
     pub(in crate::http) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
-        Self::from_text(request.query_string(), known)
+        let query = Self::from_text(request.query_string(), known)?;
+        match request.extensions().get::<Viewer>() {
+            Some(viewer) if known.contains(&CLIENT) => Ok(query.limited(viewer)),
+            _ => Ok(query),
+        }
+    }
+
+    /// The same, limited to clients that the viewer may see.
+    pub(in crate::http) fn limited(self, viewer: &Viewer) -> Self {
+        if viewer.clients.is_none() {
+            return self;
+        }
+        let clients = viewer.limited(self.values(CLIENT));
+        let others = self.0.into_iter().filter(|it| it.0 != CLIENT);
+        Self(others.chain([(CLIENT.to_owned(), clients.join(","))]).collect())
     }
 
     /// Refuses a request that has a query.

@@ -5,24 +5,35 @@ use super::{
     objects::{self, RowKey},
     query::Query,
 };
-use crate::{domain::SearchTerms, http::problem::Problem, store::SearchHit};
+use crate::{
+    domain::SearchTerms,
+    http::{admin, problem::Problem, ui::Viewer},
+    store::SearchHit,
+};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 
 /// `GET /search`.
 pub(super) async fn find(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["q"])?;
-    let hits = found(&state, query.text("q")?.unwrap_or_default()).await?;
+    let viewer = admin::admit(&request).await?;
+    let hits = found(&state, &viewer, query.text("q")?.unwrap_or_default()).await?;
     objects::page(hits.iter().map(SearchHitJson::of).collect(), None::<String>)
 }
 
 /// What a text names: rows with that id, leads with that address, phone number or id of a
-/// provider, and what came with that request.
-pub(in crate::http) async fn found(state: &ApiState, q: &str) -> Result<Vec<SearchHit>, Problem> {
+/// provider, and what came with that request; if the viewer may see it.
+pub(in crate::http) async fn found(
+    state: &ApiState,
+    viewer: &Viewer,
+    q: &str,
+) -> Result<Vec<SearchHit>, Problem> {
     if q.trim().is_empty() {
         return Ok(Vec::new());
     }
-    Ok(state.desk.search(SearchTerms::of(q)).await?)
+    let mut hits = state.desk.search(SearchTerms::of(q)).await?;
+    hits.retain(|hit| viewer.sees_hit(hit));
+    Ok(hits)
 }
 
 #[derive(Debug, Serialize)]

@@ -65,7 +65,7 @@ impl SessionJson {
         };
         Self {
             id: RowKey(row.id),
-            role: user.map(|(role, _)| role.as_str()),
+            role: user.map(|(user, _)| user.role.as_str()),
             user: row.user_name,
             name: row.actor,
             browser: row.browser,
@@ -79,8 +79,8 @@ impl SessionJson {
     }
 }
 
-/// Sessions before `cursor`, newest first. An operator sees those of all, or of `user`; others see
-/// their own.
+/// Sessions before `cursor`, newest first. An operator of all clients sees those of all, or of `user`;
+/// others see their own.
 ///
 /// # Errors
 /// If the request is not let in, or the database is away.
@@ -92,7 +92,7 @@ pub(in crate::http) async fn page_of_sessions(
     cursor: Option<i64>,
 ) -> Result<Page<SessionJson>, Problem> {
     let viewer = admin::admit(request).await?;
-    let user = if viewer.may_operate() { user } else { Some(viewer.user) };
+    let user = if viewer.may_operate_all() { user } else { Some(viewer.user) };
     let own = viewer.session.map(|ticket| ticket.id);
     let page = state.sign_ins.stored().list(user, limit, cursor).await?;
     let json = |row| SessionJson::of(row, state, own);
@@ -107,8 +107,8 @@ pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> ApiRe
     objects::page(page.items, page.next)
 }
 
-/// Revokes a session, for the one who sends this request: an operator may end any, others their
-/// own.
+/// Revokes a session, for the one who sends this request: an operator of all clients may end any,
+/// others their own.
 ///
 /// # Errors
 /// 404 if there is no such session that they may see. If the database is away.
@@ -119,7 +119,7 @@ pub(in crate::http) async fn revoke_session(
 ) -> Result<SessionJson, Problem> {
     let viewer = admin::admit(request).await?;
     let stored = state.sign_ins.stored();
-    let is_seen = |row: &SessionRow| viewer.may_operate() || row.user_name == viewer.user;
+    let is_seen = |row: &SessionRow| viewer.may_operate_all() || row.user_name == viewer.user;
     let row = stored.get(id).await?.filter(is_seen).ok_or_else(|| no_such("session", id))?;
     let mut entry = Operator::of(request).did("session.revoke", id);
     entry.old_value = Some(row.user_name);

@@ -58,6 +58,17 @@ impl PagePlace {
         }
     }
 
+    /// The places that the viewer may see, in the order of the rail.
+    fn seen(visit: &Visit) -> impl Iterator<Item = Self> + use<> {
+        let sees_all = visit.viewer.clients.is_none();
+        Self::ALL.into_iter().filter(move |place| sees_all || place.is_of_clients())
+    }
+
+    /// True for what shows things of clients, which can be limited to some of them.
+    const fn is_of_clients(self) -> bool {
+        matches!(self, Self::Inbox | Self::Jobs | Self::Received | Self::Deliveries | Self::Clients)
+    }
+
     /// True for the first place of a group in the rail.
     const fn starts_group(self) -> bool {
         matches!(self, Self::Actors | Self::Clients)
@@ -100,13 +111,18 @@ impl PageContent {
         Self { topics: topics.into(), ..self }
     }
 
-    /// Those of the page, and those of the frame.
-    fn all_topics(&self) -> String {
-        if self.topics.split(' ').any(|it| it == "totals") {
+    /// Those of the page, and those of the frame; `None` if nothing is told. Those who see some
+    /// clients only are told about single leads and jobs.
+    fn all_topics(&self, visit: &Visit) -> Option<String> {
+        if visit.viewer.clients.is_some() {
+            let single: Vec<&str> = self.topics.split(' ').filter(|it| it.contains('/')).collect();
+            return Some(single.join(" ")).filter(|it| !it.is_empty());
+        }
+        Some(if self.topics.split(' ').any(|it| it == "totals") {
             self.topics.clone()
         } else {
             format!("totals {}", self.topics).trim_end().to_owned()
-        }
+        })
     }
 
     /// The same page, which the script fetches again after so many seconds.
@@ -216,7 +232,7 @@ pub(super) fn document(visit: Option<&Visit>, page: &PageContent) -> Markup {
             body.app[page.is_app].alone[visit.is_none()] {
                 a.skip href="#main" { "Skip to content" }
                 @if let Some(visit) = visit { (around(visit, page)) }
-                main #main tabindex="-1" data-topics=[visit.map(|_| page.all_topics())]
+                main #main tabindex="-1" data-topics=[visit.and_then(|it| page.all_topics(it))]
                     data-refresh=[page.refresh_seconds] data-now=[visit.map(|it| it.now.as_millis())] {
                     (page.body)
                 }
@@ -230,7 +246,8 @@ fn around(visit: &Visit, page: &PageContent) -> Markup {
     let facts = FrameFacts::of(visit);
     html! {
         header.top {
-            div.brand { a href=(visit.to("/")) { "Postroom" } (verdict_sign(visit, &facts)) }
+            div.brand { a href=(visit.to("/")) { "Postroom" }
+                @if visit.viewer.clients.is_none() { (verdict_sign(visit, &facts)) } }
             (client_menu(visit))
             form.find role="search" aria-label="Everything" action=(at("/search")) {
                 (Sign::Search)
@@ -247,17 +264,17 @@ fn around(visit: &Visit, page: &PageContent) -> Markup {
         }
         nav.rail aria-label="Pages" {
             ul {
-                @for place in PagePlace::ALL.into_iter().take(PagePlace::ON_PHONE) {
+                @for place in PagePlace::seen(visit).take(PagePlace::ON_PHONE) {
                     li { (rail_link(visit, &facts, place, page.place)) }
                 }
-                @for place in PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE) {
+                @for place in PagePlace::seen(visit).skip(PagePlace::ON_PHONE) {
                     li.x.gap[place.starts_group()] { (rail_link(visit, &facts, place, page.place)) }
                 }
                 li.only {
-                    details.menu.on[is_in_menu(page.place)] {
+                    details.menu.on[is_in_menu(visit, page.place)] {
                         summary { (Sign::More) span { "More" } }
                         div.pop {
-                            @for place in PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE) {
+                            @for place in PagePlace::seen(visit).skip(PagePlace::ON_PHONE) {
                                 (rail_link(visit, &facts, place, page.place))
                             }
                             p.mut { (visit.viewer.name) ", " (visit.viewer.role.as_str()) }
@@ -271,8 +288,8 @@ fn around(visit: &Visit, page: &PageContent) -> Markup {
     }
 }
 
-fn is_in_menu(place: PagePlace) -> bool {
-    PagePlace::ALL.into_iter().skip(PagePlace::ON_PHONE).any(|it| it == place)
+fn is_in_menu(visit: &Visit, place: PagePlace) -> bool {
+    PagePlace::seen(visit).skip(PagePlace::ON_PHONE).any(|it| it == place)
 }
 
 fn verdict_sign(visit: &Visit, facts: &FrameFacts) -> Markup {

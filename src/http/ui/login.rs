@@ -86,10 +86,10 @@ pub(super) async fn sign_in(
         .into_inner();
     let shown = token.trim();
     let begun = match state.owner_of(shown.as_bytes()) {
-        Some((user, _)) if user == AdminUser::ADMIN => {
-            state.begin_by_token(&request, &user, &shown_name(&name)).await
+        Some(user) if user.name == AdminUser::ADMIN => {
+            state.begin_by_token(&request, &user.name, &shown_name(&name)).await
         }
-        Some((user, _)) => state.begin_by_token(&request, &user, &user).await,
+        Some(user) => state.begin_by_token(&request, &user.name, &user.name).await,
         None => state.begin_by_code(&request, shown).await,
     };
     match begun {

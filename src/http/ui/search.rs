@@ -35,9 +35,9 @@ struct FoundPage {
 pub(super) async fn show(visit: Visit) -> PageResult {
     let query = visit.query(&["q"])?;
     let text = query.text("q")?.unwrap_or_default().to_owned();
-    let hits = found(visit.api(), &text).await?;
+    let hits = found(visit.api(), &visit.viewer, &text).await?;
     let mut pages: Vec<FoundPage> = by_name(&visit, &text);
-    pages.extend(hits.iter().filter(|it| is_seen(&visit, it)).map(|hit| of_hit(&visit, hit)));
+    pages.extend(hits.iter().map(|hit| of_hit(&visit, hit)));
     let places: BTreeSet<&str> = pages.iter().map(|it| it.href.as_str()).collect();
     // Several things may stand on one page.
     if let (1, Some(page)) = (places.len(), pages.first()) {
@@ -54,10 +54,6 @@ pub(super) async fn show(visit: Visit) -> PageResult {
         (table(&visit, &pages))
     };
     Ok(visit.answer(&PageContent::new(PagePlace::None, "Search", body)))
-}
-
-fn is_seen(visit: &Visit, hit: &SearchHit) -> bool {
-    hit.client_id.as_deref().is_none_or(|client| visit.viewer.sees(client))
 }
 
 /// What the text names that is not stored: clients, kinds of jobs, and actors.

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     config::{AdminUser, Secret},
     domain::{Timestamp, UserRole},
-    http::{State, browsers, limits::is_trusted, problem::Problem, request_id},
+    http::{
+        State, admin::KnownUser, browsers, limits::is_trusted, problem::Problem, request_id,
+    },
     store::{AuditEntry, NewSession, SessionStart, UserSessions, Via, wall_clock},
 };
 use actix_web::{
@@ -162,16 +164,15 @@ impl SignIns {
 }
 
 impl State {
-    /// The role and the token of a user, as the configuration says now. `None` if there is no such
-    /// user.
-    pub(in crate::http) fn user(&self, name: &str) -> Option<(UserRole, Secret)> {
+    /// A user with their token, as the configuration says now. `None` if there is no such user.
+    pub(in crate::http) fn user(&self, name: &str) -> Option<(KnownUser, Secret)> {
         let cfg = self.config.get();
         if name == AdminUser::ADMIN {
             let token = self.fallback_token.or_configured(&cfg)?;
-            return Some((UserRole::Operator, token));
+            return Some((KnownUser::admin(), token));
         }
         let user = cfg.admin.users.iter().find(|user| user.name == name)?;
-        Some((user.role, user.token.clone()))
+        Some((KnownUser::of(user), user.token.clone()))
     }
 
     /// A code that lets the owner of the admin token in, once and within ten minutes. It is the
@@ -181,13 +182,13 @@ impl State {
         self.sign_ins.code(AdminUser::ADMIN, AdminUser::ADMIN, &token)
     }
 
-    /// The role of a session's owner, if the session still lets in.
-    pub(in crate::http) async fn role_in(&self, ticket: &Ticket) -> Option<UserRole> {
-        let (role, token) = self.user(&ticket.user)?;
+    /// A session's owner, if the session still lets in.
+    pub(in crate::http) async fn user_in(&self, ticket: &Ticket) -> Option<KnownUser> {
+        let (user, token) = self.user(&ticket.user)?;
         let is_fresh = ticket.is_fresh(TicketKind::Cookie, wall_clock());
         let has_mark = ticket.has_mark(&self.sign_ins.signer.mark(&token));
         let holds = is_fresh && has_mark && !self.sign_ins.is_revoked(&ticket.hash()).await;
-        holds.then_some(role)
+        holds.then_some(user)
     }
 
     /// Who sends a request with a cookie. The answer must pass [`renew`].
@@ -205,12 +206,18 @@ impl State {
         let now = wall_clock();
         let found = self.sign_ins.signer.check(TicketKind::Cookie, &text, now);
         let ticket = found.ok_or(NotIn::NoSession)?;
-        let role = self.role_in(&ticket).await.ok_or(NotIn::NoSession)?;
+        let user = self.user_in(&ticket).await.ok_or(NotIn::NoSession)?;
         if ticket.idle(now) >= RENEW_AFTER {
             self.renew(request, ticket.clone().used(now), is_https, now);
         }
-        let (name, user) = (ticket.actor.clone(), ticket.user.clone());
-        Ok(Viewer { name, role, clients: None, user, session: Some(Arc::new(ticket)) })
+        let KnownUser { name: user, role, clients } = user;
+        Ok(Viewer {
+            name: ticket.actor.clone(),
+            role,
+            clients,
+            user,
+            session: Some(Arc::new(ticket)),
+        })
     }
 
     /// Has the answer set a newer cookie, and notes the use in the session's row.
@@ -237,7 +244,8 @@ impl State {
     ) -> Result<HeaderValue, Problem> {
         let found = self.sign_ins.signer.check(TicketKind::Code, code, wall_clock());
         let code = found.ok_or_else(Problem::unauthenticated)?;
-        let (role, token) = self.user(&code.user).ok_or_else(Problem::unauthenticated)?;
+        let (KnownUser { role, .. }, token) =
+            self.user(&code.user).ok_or_else(Problem::unauthenticated)?;
         if !code.has_mark(&self.sign_ins.signer.mark(&token)) {
             return Err(Problem::unauthenticated());
         }
@@ -255,7 +263,8 @@ impl State {
         user: &str,
         actor: &str,
     ) -> Result<HeaderValue, Problem> {
-        let (role, token) = self.user(user).ok_or_else(Problem::unauthenticated)?;
+        let (KnownUser { role, .. }, token) =
+            self.user(user).ok_or_else(Problem::unauthenticated)?;
         let mark = self.sign_ins.signer.mark(&token);
         self.begin(request, Ticket::code(user, actor, mark, wall_clock()), role).await
     }

@@ -52,9 +52,9 @@ impl Viewer {
         self.role >= UserRole::Operator
     }
 
-    /// True if they may see what belongs to this client.
-    pub(in crate::http) fn sees(&self, client: &str) -> bool {
-        self.clients.as_ref().is_none_or(|clients| clients.iter().any(|it| it == client))
+    /// The same, if it is about all clients.
+    pub(in crate::http) fn may_operate_all(&self) -> bool {
+        self.may_operate() && self.clients.is_none()
     }
 }
 

@@ -12,12 +12,13 @@ use crate::{
         State,
         api::{ApiState, Query},
         problem::{Cause, Problem},
+        scope,
     },
     store::wall_clock,
 };
 use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload,
-    http::header::CONTENT_TYPE, web,
+    error::InternalError, http::header::CONTENT_TYPE, web,
 };
 use futures_util::future::LocalBoxFuture;
 use std::{sync::Arc, time::Duration};
@@ -110,13 +111,14 @@ pub(in crate::http) struct Visit {
 }
 
 impl Visit {
-    /// The parameters of the request: these, those of every page, and no others.
+    /// The parameters of the request: these, those of every page, and no others. It selects only
+    /// clients that the viewer may see.
     ///
     /// # Errors
     /// 400 that names the parameter.
     pub(super) fn query(&self, known: &[&str]) -> Result<Query, Problem> {
         let known: Vec<&str> = known.iter().chain(&COMMON).copied().collect();
-        Query::of_pairs(self.query.clone(), &known)
+        Ok(Query::of_pairs(self.query.clone(), &known)?.limited(&self.viewer))
     }
 
     /// The first value of a parameter, as it was given.
@@ -127,36 +129,9 @@ impl Visit {
 
     /// The clients whose rows the page shows, as a filter of the store; empty for all.
     pub(super) fn clients(&self) -> Vec<String> {
-        match (&self.client, &self.viewer.clients) {
-            (Some(client), _) => vec![client.clone()],
-            (None, None) => Vec::new(),
-            // No client has this id, so nothing is shown to those who see no client.
-            (None, Some(clients)) if clients.is_empty() => vec!["-".to_owned()],
-            (None, Some(clients)) => clients.to_vec(),
-        }
-    }
-
-    /// Allows to see what belongs to a client. `what` names it.
-    ///
-    /// # Errors
-    /// 404, as if it did not exist.
-    pub(super) fn must_see(&self, client: &str, what: &str) -> Result<(), Problem> {
-        if self.viewer.sees(client) {
-            return Ok(());
-        }
-        Err(Problem::not_found(format!("there is no {what} that you may see at this address")))
-    }
-
-    /// Allows what shows things of all clients.
-    ///
-    /// # Errors
-    /// 403 for those who see some clients only.
-    pub(super) fn must_see_all(&self) -> Result<(), Problem> {
-        if self.viewer.clients.is_none() {
-            return Ok(());
-        }
-        let detail = "this page is about all clients, and you see some of them only";
-        Err(Problem::new(Cause::Forbidden, detail))
+        let given = self.query.iter().filter(|it| it.0 == "client");
+        let given = given.flat_map(|it| it.1.split(',')).map(str::trim);
+        self.viewer.limited(given.filter(|it| !it.is_empty()).map(str::to_owned).collect())
     }
 
     /// What was done by the form that led here (`?done=`).
@@ -290,7 +265,17 @@ impl FromRequest for Visit {
                 _permit: None,
             };
             request.extensions_mut().insert(visit.clone());
-            if let Some(client) = visit.client.as_deref().filter(|it| !visit.viewer.sees(it)) {
+            let seen = scope::must_see(&visit.viewer, &visit.state.store, &visit.path).await;
+            if let Err(problem) = seen {
+                // The front page is about all clients. Those who see some find their own inbox.
+                let inbox = (visit.path == "/").then(|| visit.see(&visit.to("/inbox")));
+                return Err(match inbox {
+                    Some(inbox) => InternalError::from_response(problem, inbox).into(),
+                    None => problem.into(),
+                });
+            }
+            let mut named = visit.client.iter().flat_map(|it| it.split(',')).map(str::trim);
+            if let Some(client) = named.find(|it| !visit.viewer.sees(it)) {
                 let detail = format!("there is no client `{client}` that you may see");
                 return Err(Problem::not_found(detail).into());
             }

@@ -12,7 +12,7 @@ sql! {
     /// The state of leads with their newest messages and their newest draft. By primary keys,
     /// `messages_of_lead` and `drafts_of_lead`.
     static READ_LEAD_MARKS =
-        "select l.id, l.status, l.sentiment, l.merged_into, l.newest_inbound_id, \
+        "select l.id, l.client_id, l.status, l.sentiment, l.merged_into, l.newest_inbound_id, \
            (select max(m.id) from messages m where m.lead_id = l.id) as newest_id, d.id as draft_id, d.status as draft_status \
          from leads l left join drafts d on d.id = (select max(x.id) from drafts x where x.lead_id = l.id) \
          where l.id @ids($1)";
@@ -23,6 +23,8 @@ sql! {
 pub struct LeadMark {
     /// The lead.
     pub id: Id,
+    /// Its client.
+    pub client_id: String,
     /// Its status, as stored.
     pub status: String,
     /// Its tag, as stored.
@@ -45,6 +47,7 @@ pub(super) async fn leads(reader: &Sessions, ids: &[Id]) -> Result<Vec<LeadMark>
     let mark = |row: &sea_orm::QueryResult| {
         Ok(LeadMark {
             id: row.try_get("", "id")?,
+            client_id: row.try_get("", "client_id")?,
             status: row.try_get("", "status")?,
             tag: row.try_get("", "sentiment")?,
             merged_into: row.try_get("", "merged_into")?,

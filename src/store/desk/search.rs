@@ -89,6 +89,14 @@ impl Desk {
     pub async fn search(&self, terms: SearchTerms) -> Result<Vec<SearchHit>, StoreError> {
         self.db.call(|db| async move { find(db.api(), db.channels(), &terms).await }).await
     }
+
+    /// The row with this id, if there is one.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn with_id(&self, id: Id) -> Result<Vec<SearchHit>, StoreError> {
+        self.db.call(|db| async move { by_id(db.api(), id).await }).await
+    }
 }
 
 /// A row of a group of identities.
@@ -113,6 +121,11 @@ pub(super) async fn leads_with(
     Ok(rows)
 }
 
+async fn by_id(reader: &Sessions, id: Id) -> Result<Vec<SearchHit>, StoreError> {
+    let rows = read(reader, &FIND_BY_ID, [id.into()]).await?;
+    rows.iter().map(|row| SearchHit::from_row(row, Some("id"))).collect()
+}
+
 /// What a text names, in all clients. Each thing is named once.
 async fn find(
     reader: &Sessions,
@@ -122,10 +135,7 @@ async fn find(
     let mut found = Vec::new();
     // 1. By id.
     if let Some(id) = terms.id {
-        let rows = read(reader, &FIND_BY_ID, [id.into()]).await?;
-        for row in &rows {
-            found.push(SearchHit::from_row(row, Some("id"))?);
-        }
+        found = by_id(reader, id).await?;
     }
     // 2. By request.
     if !terms.text.is_empty() {

@@ -125,6 +125,13 @@ fn of_server() -> Vec<Row> {
             ["200", "401"],
             users_token
         ),
+        row!(
+            "admin.users.*.clients",
+            user("dana", "viewer", USERS_TOKENS[0]),
+            user("dana", "viewer", USERS_TOKENS[0]) + "clients = [\"demo\"]\n",
+            ["200", "403"],
+            users_token
+        ),
     ]
 }
 

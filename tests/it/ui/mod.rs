@@ -11,6 +11,7 @@ mod pools;
 mod received;
 mod search;
 mod set_up;
+mod some_clients;
 
 use crate::support::daemon::Daemon;
 use reqwest::{Client, RequestBuilder, Response, header, redirect::Policy};

@@ -97,7 +97,7 @@ async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<PageContent, P
     let known = [INBOX_PARAMETERS.as_slice(), ["lead", "draft", "message"].as_slice()].concat();
     let query = visit.query(&known)?;
     let api = visit.api();
-    let asked = api.inbox_query(&query, visit.viewer.clients.as_deref())?;
+    let asked = api.inbox_query(&query)?;
     let view = asked.view;
     let list = api.inbox(asked).await?;
     let lately = match &visit.viewer.clients {
@@ -146,7 +146,11 @@ async fn choose(
 ) -> Result<Option<Chosen>, Problem> {
     if let Some(id) = draft {
         // It may have left the list, because it is decided.
-        let lead_id = visit.api().draft(id).await?.draft.lead_id;
+        let draft = visit.api().draft(id).await?.draft;
+        if !visit.viewer.sees(&draft.client_id) {
+            return Err(Problem::not_found(format!("there is no draft {id}")));
+        }
+        let lead_id = draft.lead_id;
         return Ok(Some(Chosen { lead_id, draft_id: Some(id), is_named: true }));
     }
     if let Some(lead_id) = lead {

@@ -1,7 +1,7 @@
 //! What is done to many jobs: asked first, with the count and examples, then done by an operation.
 
 use super::{
-    KEPT, back_to, first_line, kept, limited,
+    KEPT, back_to, first_line, kept,
     list::{ListedJobs, named},
     mark_of,
 };
@@ -148,8 +148,8 @@ async fn change(
     visit.must_operate()?;
     // 1. Read what is asked for.
     let known: Vec<&str> = KEPT.into_iter().chain(["count", "typed"]).collect();
-    let query = Query::of_pairs(pairs.clone(), &known)?;
-    let filter = limited(visit, jobs::filter(visit.api(), &query).await?)?;
+    let query = Query::of_pairs(pairs.clone(), &known)?.limited(&visit.viewer);
+    let filter = jobs::filter(visit.api(), &query).await?;
     operations::must_select(&filter)?;
     let shown = query.text("count")?.and_then(|it| it.parse::<u64>().ok());
     let shown =

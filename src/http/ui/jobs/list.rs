@@ -1,6 +1,6 @@
 //! The list of jobs, one by one.
 
-use super::{KEPT, bulk, errors, first_line, kept, limited, mark, mark_of, operation};
+use super::{KEPT, bulk, errors, first_line, kept, mark, mark_of, operation};
 use crate::{
     domain::{Id, JobState, JobStatus, Timestamp},
     http::{
@@ -46,7 +46,7 @@ pub(in crate::http::ui) async fn show(visit: Visit) -> PageResult {
     let known: Vec<&str> =
         KEPT.into_iter().chain(["limit", "cursor", "operation", "ask", "count"]).collect();
     let query = visit.query(&known)?;
-    let filter = limited(&visit, jobs::filter(visit.api(), &query).await?)?;
+    let filter = jobs::filter(visit.api(), &query).await?;
     let is_by_error = jobs::is_by_error(&query)?;
     let listed = ListedJobs {
         visit: &visit,

@@ -23,7 +23,7 @@ use crate::{
         api::{Query, jobs::waits_for_slot, parse_id},
         problem::Problem,
     },
-    store::{JobFilter, JobView},
+    store::JobView,
 };
 
 /// The mark of a job's state. Only this node knows which of its claims still wait for a slot.
@@ -46,23 +46,6 @@ const fn mark(state: JobState) -> StateMark {
             StateMark::of_job(state.status())
         }
     }
-}
-
-/// Limits a filter to the clients that the viewer may see.
-///
-/// # Errors
-/// 404 if it names others only.
-fn limited(visit: &Visit, mut filter: JobFilter) -> Result<JobFilter, Problem> {
-    let Some(own) = &visit.viewer.clients else { return Ok(filter) };
-    if filter.client.is_empty() {
-        filter.client = own.to_vec();
-    } else {
-        filter.client.retain(|client| visit.viewer.sees(client));
-    }
-    if filter.client.is_empty() {
-        return Err(Problem::not_found("there is no client that you may see"));
-    }
-    Ok(filter)
 }
 
 /// The parameters of a list that forms send on and come back to.

@@ -28,7 +28,11 @@ pub(super) async fn followed(
 ) -> Result<Option<FollowedOperation>, Problem> {
     let ids = listed.query.ids("operation")?;
     let Some(id) = ids.first() else { return Ok(None) };
-    Ok(Some(FollowedOperation(operations::operation(listed.visit.api(), *id).await?)))
+    let operation = operations::operation(listed.visit.api(), *id).await?;
+    if !listed.visit.viewer.sees_operation(&operation) {
+        return Err(Problem::not_found(format!("there is no operation {id}")));
+    }
+    Ok(Some(FollowedOperation(operation)))
 }
 
 impl FollowedOperation {
