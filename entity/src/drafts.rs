@@ -52,6 +52,8 @@ pub struct Model {
     pub send_at: Option<Instant>,
     /// Why a person rejected it, in the person's words.
     pub note: Option<String>,
+    /// Until when a person has put it off.
+    pub snoozed_until: Option<Instant>,
 }
 
 /// No relations: rows that belong together are read by their keys.

@@ -54,6 +54,17 @@ pub(super) enum DraftsCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Put drafts off: they come back at their time, or when their leads write again
+    Snooze {
+        #[command(flatten)]
+        drafts: IdsArg<DraftList>,
+        /// A time such as 2026-01-18T14:03:11Z, or a duration from now such as 4h; without it, they
+        /// are put off no longer
+        #[arg(long, value_name = "TIME", value_parser = NonEmptyStringValueParser::new())]
+        until: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Have drafts written anew, in place of their text
     Regenerate {
         #[command(flatten)]
@@ -97,6 +108,9 @@ pub(super) fn run(command: DraftsCommand, files: Files) -> Result<(), Failure> {
         DraftsCommand::Undo { drafts, remote } => decide(&drafts, "undo", None, remote, files),
         DraftsCommand::Reject { drafts, note, remote } => {
             decide(&drafts, "reject", Some(&with_note(json!({}), note)), remote, files)
+        }
+        DraftsCommand::Snooze { drafts, until, remote } => {
+            decide(&drafts, "snooze", Some(&json!({"until": until})), remote, files)
         }
         DraftsCommand::Regenerate { drafts, remote } => {
             decide(&drafts, "regenerate", None, remote, files)

@@ -362,6 +362,8 @@ mod tests {
             "postroom drafts undo 7",
             "postroom drafts reject 7 --note rude",
             "postroom drafts regenerate 7",
+            "postroom drafts snooze 7 8 --until 4h",
+            "postroom drafts snooze 7",
             "postroom deliveries resolve 7 --not-sent --note looked",
             "postroom deliveries show 7",
             "postroom examples export --client demo",

@@ -44,7 +44,7 @@ impl UserRole {
             // A person may let themselves in on another machine, and end a session of their own.
             ("POST", ["login-codes"]) | ("DELETE", ["sessions", _]) => Self::Viewer,
             ("PATCH", ["drafts", _])
-            | ("POST", ["drafts", _, "approve" | "reject" | "undo" | "regenerate"])
+            | ("POST", ["drafts", _, "approve" | "reject" | "undo" | "regenerate" | "snooze"])
             | ("POST", ["deliveries", _, "resolve"]) => Self::Reviewer,
             _ => Self::Operator,
         }
@@ -82,6 +82,7 @@ mod tests {
             ("POST", "/drafts/7/reject", Reviewer),
             ("POST", "/drafts/7/undo", Reviewer),
             ("POST", "/drafts/7/regenerate", Reviewer),
+            ("POST", "/drafts/7/snooze", Reviewer),
             ("POST", "/deliveries/7/resolve", Reviewer),
             ("POST", "/deliveries/7/resolve/", Reviewer),
             ("DELETE", "/drafts/7", Operator),

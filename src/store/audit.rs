@@ -37,7 +37,7 @@ pub enum Via {
 }
 
 /// What the entries of this version say was done, in the order of their names.
-pub const AUDIT_ACTIONS: [&str; 24] = [
+pub const AUDIT_ACTIONS: [&str; 25] = [
     "config.refused",
     "config.reload",
     "delivery.resolve",
@@ -45,6 +45,7 @@ pub const AUDIT_ACTIONS: [&str; 24] = [
     "draft.edit",
     "draft.regenerate",
     "draft.reject",
+    "draft.snooze",
     "draft.undo",
     "job.cancel",
     "job.retry",

@@ -41,7 +41,7 @@ pub use self::{
         LeadName, LeadRow, LedgerBalance, Lifting, ListedMessage, ListedQuarantine, MessageFilter,
         MessageRow, ModelCallFilter, ModelCallRow, OptOutRow, Page, QuarantineFilter,
         QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow, Rewriting, SearchHit,
-        SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter,
+        SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter, WaitingFor,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

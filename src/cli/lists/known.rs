@@ -280,6 +280,7 @@ impl Listed for DraftList {
             hidden("decided_by"),
             hidden("edited"),
             hidden("send_at"),
+            hidden("snoozed_until"),
             column("blocked_by"),
             hidden("delivery_id"),
             hidden("gate.decision"),

@@ -15,7 +15,7 @@ use crate::{
     analyst::{AnalystError, Asker, DraftRequest},
     config::nearest,
     domain::{
-        Id, RejectReason, Sentiment,
+        Id, RejectReason, Sentiment, Timestamp,
         job::DELIVER_REPLY,
         text::{fingerprint, one_line},
     },
@@ -24,7 +24,7 @@ use crate::{
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting, SeenDraft},
+    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting, SeenDraft, wall_clock},
 };
 use actix_web::{Error, HttpRequest, http::header::IF_MATCH, web};
 use serde_json::{Map, Value};
@@ -32,6 +32,8 @@ use std::time::Duration;
 
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
+/// The most days for which a draft is put off.
+const SNOOZE_DAYS_MAX: i64 = 366;
 /// The most characters of what a person asks of a new text.
 const HINT_CHARS_MAX: usize = 200;
 
@@ -113,7 +115,55 @@ pub(super) async fn regenerate(
     drafts::answer(&state.regenerate_draft(id, hint, Operator::of(&request)).await?)
 }
 
+/// `POST /drafts/{id}/snooze`: puts it off until `until`, a time or a duration from now. Without it,
+/// the draft waits for a decision again.
+pub(super) async fn snooze(
+    state: web::Data<ApiState>,
+    path: web::Path<String>,
+    body: Result<web::Bytes, Error>,
+    request: HttpRequest,
+) -> ApiResult {
+    let id = only_id(&request, &path, "draft")?;
+    let until = text_in(&fields_in(body, &["until"])?, "until")?;
+    let until = until.map(|text| time_ahead(&text)).transpose()?;
+    drafts::answer(&state.snooze_draft(id, until, Operator::of(&request)).await?)
+}
+
+/// A time in the future, at most [`SNOOZE_DAYS_MAX`] ahead: an RFC 3339 time, or a duration from
+/// now.
+pub(in crate::http) fn time_ahead(text: &str) -> Result<Timestamp, Problem> {
+    let now = wall_clock();
+    let of_duration = || {
+        let ahead = humantime::parse_duration(text).ok()?;
+        Some(now.plus_millis(i64::try_from(ahead.as_millis()).ok()?))
+    };
+    let at = text.parse::<jiff::Timestamp>().ok().map(Timestamp::from).or_else(of_duration);
+    let is_ahead =
+        |at: &Timestamp| (1..=SNOOZE_DAYS_MAX * 86_400_000).contains(&at.millis_since(now));
+    at.filter(is_ahead).ok_or_else(|| {
+        let detail = format!(
+            "must be a time such as 2026-01-18T14:03:11Z, or a duration from now such as 4h, at most \
+             {SNOOZE_DAYS_MAX} days ahead"
+        );
+        Problem::bad_request("until", detail)
+    })
+}
+
 impl ApiState {
+    /// Puts a draft off; `None` ends that.
+    ///
+    /// # Errors
+    /// 409 if it is not pending, or its lead has written again.
+    pub(in crate::http) async fn snooze_draft(
+        &self,
+        id: Id,
+        until: Option<Timestamp>,
+        by: Operator,
+    ) -> Result<DraftView, Problem> {
+        let (decision, seen) = (DraftDecision::Snooze { until }, SeenDraft::default());
+        self.decide(id, decision, seen, by.did("draft.snooze", id)).await
+    }
+
     /// Changes the text of a pending draft. What is `None` stays as it is.
     ///
     /// # Errors

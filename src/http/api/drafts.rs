@@ -97,6 +97,8 @@ pub(in crate::http) struct DraftJson<'a> {
     pub(in crate::http) tag: Option<&'a str>,
     /// Why a person rejected it.
     pub(in crate::http) note: Option<&'a str>,
+    /// Until when a person has put it off.
+    pub(in crate::http) snoozed_until: Option<Timestamp>,
     /// Tells whether the text was changed; `null` if only its beginning is shown.
     pub(in crate::http) version: Option<String>,
 }
@@ -154,6 +156,7 @@ impl<'a> DraftJson<'a> {
             gate: GateJson::of(draft),
             tag: draft.tag.as_deref(),
             note: draft.note.as_deref(),
+            snoozed_until: at!(draft.snoozed_until),
             version: Some(view.version()),
         }
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{LeadStatus, Sentiment},
     http::problem::Problem,
-    store::{InboxEntry, LeadCursor, LeadFilter, WaitingFilter},
+    store::{InboxEntry, LeadCursor, LeadFilter, WaitingFilter, WaitingFor},
 };
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -23,24 +23,41 @@ pub(in crate::http) const INBOX_PARAMETERS: [&str; 8] =
 /// What the inbox lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum InboxView {
-    /// Pending drafts, oldest first.
+    /// Pending drafts that are not put off, oldest first.
     Drafts,
+    /// Drafts that are not sent because something blocks them, oldest first.
+    Attention,
     /// All leads, those with the newest message first.
     All,
+    /// Pending drafts that a person has put off, oldest first.
+    Snoozed,
     /// Leads that must not be written to: they have opted out, or mail to them bounced.
     OptedOut,
 }
 
 impl InboxView {
     /// All of them, in the order in which they are offered.
-    pub(in crate::http) const ALL: [Self; 3] = [Self::Drafts, Self::All, Self::OptedOut];
+    pub(in crate::http) const ALL: [Self; 5] =
+        [Self::Drafts, Self::Attention, Self::All, Self::Snoozed, Self::OptedOut];
 
     /// As the parameter `view` spells it.
     pub(in crate::http) const fn as_str(self) -> &'static str {
         match self {
             Self::Drafts => "drafts",
+            Self::Attention => "attention",
             Self::All => "all",
+            Self::Snoozed => "snoozed",
             Self::OptedOut => "opted_out",
+        }
+    }
+
+    /// What its drafts wait for; `None` if it lists leads.
+    pub(in crate::http) const fn waiting_for(self) -> Option<WaitingFor> {
+        match self {
+            Self::Drafts => Some(WaitingFor::Decision),
+            Self::Attention => Some(WaitingFor::Help),
+            Self::Snoozed => Some(WaitingFor::Time),
+            Self::All | Self::OptedOut => None,
         }
     }
 
@@ -87,10 +104,17 @@ impl ApiState {
         let text = query.text("q")?.map(str::to_owned);
         let client = query.values("client");
         let limit = query.limit()?;
-        if view == InboxView::Drafts {
+        for name in ["channel", "tag", "campaign"] {
+            if view != InboxView::Drafts && !query.values(name).is_empty() {
+                let detail = format!("`{name}` goes with the view `drafts` only");
+                return Err(Problem::bad_request(name, detail));
+            }
+        }
+        if let Some(why) = view.waiting_for() {
             let tags = || Sentiment::ALL.map(Sentiment::as_str).join(", ");
             let tag = query.parsed("tag", Sentiment::parse, tags)?;
             let filter = WaitingFilter {
+                why,
                 client,
                 channel: self.channels_in(query)?,
                 tag: tag.into_iter().map(|tag| tag.as_str().to_owned()).collect(),
@@ -100,15 +124,11 @@ impl ApiState {
             let wanted = Wanted::Drafts(filter, query.cursor()?);
             return Ok(InboxQuery { view, wanted, limit });
         }
-        for name in ["channel", "tag", "campaign"] {
-            if !query.values(name).is_empty() {
-                let detail = format!("`{name}` goes with the view `drafts` only");
-                return Err(Problem::bad_request(name, detail));
-            }
-        }
         let status = match view {
             InboxView::OptedOut => vec![LeadStatus::Blacklisted],
-            InboxView::Drafts | InboxView::All => Vec::new(),
+            InboxView::Drafts | InboxView::Attention | InboxView::All | InboxView::Snoozed => {
+                Vec::new()
+            }
         };
         let wanted = Wanted::Leads(LeadFilter { client, status, text }, query.lead_cursor()?);
         Ok(InboxQuery { view, wanted, limit })

@@ -40,7 +40,7 @@ pub(super) use self::{
     audit::{DECIDED_MAX, DecidedLately},
     clients::{ChannelOfClient, ClientJson},
     config::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
-    decisions::reason_in,
+    decisions::{reason_in, time_ahead},
     deliveries::DELIVERY_STATUSES,
     deliveries::DeliveryJson,
     drafts::DraftJson,
@@ -237,6 +237,7 @@ fn written(cfg: &mut ServiceConfig) {
         .service(post("/drafts/{id}/undo", decisions::undo))
         .service(post("/drafts/{id}/reject", decisions::reject))
         .service(post("/drafts/{id}/regenerate", decisions::regenerate))
+        .service(post("/drafts/{id}/snooze", decisions::snooze))
         .service(get("/examples", examples::list))
         .service(get("/deliveries", deliveries::list))
         .service(get("/deliveries/{id}", deliveries::show))

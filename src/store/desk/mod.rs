@@ -54,7 +54,7 @@ pub use self::{
     waiting::{InboxEntry, WaitingFilter},
     written::{
         DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt, ListedMessage, MessageFilter,
-        MessageRow,
+        MessageRow, WaitingFor,
     },
 };
 
@@ -338,7 +338,7 @@ impl Desk {
             .await
     }
 
-    /// Pending drafts after `cursor`, oldest first, with their leads and the messages that they
+    /// Drafts that wait after `cursor`, oldest first, with their leads and the messages that they
     /// answer.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::{
     jobs::count,
     people::{self, IDENTITIES_LISTED, LeadCursor, LeadEntry, LeadFilter, containing},
     portions::Heavy,
-    written::{self, DraftView, Excerpt, ListedMessage, PendingDrafts},
+    written::{self, DraftView, Excerpt, ListedMessage, WaitingDrafts, WaitingFor},
 };
 use crate::domain::Id;
 use crate::store::engine::{
@@ -34,10 +34,12 @@ const SOUGHT: usize = 1_000;
 /// from.
 const SEARCHES_MAX: usize = 10;
 
-/// Selects pending drafts. The values of a field are alternatives; all fields must match; an empty
+/// Selects drafts that wait. The values of a field are alternatives; all fields must match; an empty
 /// field matches all drafts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaitingFilter {
+    /// What they wait for.
+    pub why: WaitingFor,
     /// Their clients.
     pub client: Vec<String>,
     /// Their channels.
@@ -68,7 +70,7 @@ pub struct InboxEntry {
     pub message: Option<Excerpt<ListedMessage>>,
 }
 
-/// A page of pending drafts, oldest first. If it is selected by more than clients and channels, it
+/// A page of drafts that wait, oldest first. If it is selected by more than clients and channels, it
 /// may have fewer than `limit` and yet a next page.
 pub(super) async fn drafts(
     reader: &Sessions,
@@ -77,12 +79,12 @@ pub(super) async fn drafts(
     cursor: Option<Id>,
 ) -> Result<Page<InboxEntry>, StoreError> {
     // 1. Which.
-    let pending = PendingDrafts::of(reader, &filter.client, &filter.channel).await?;
+    let waiting = WaitingDrafts::of(reader, filter.why, &filter.client, &filter.channel).await?;
     let step = if filter.is_sought() { SOUGHT.max(limit + 1) } else { limit + 1 };
     let (mut after, mut found) = (cursor.unwrap_or(0), Vec::new());
     let mut is_last = false;
     for _ in 0..SEARCHES_MAX {
-        let listed = pending.after(reader, after, step).await?;
+        let listed = waiting.after(reader, after, step).await?;
         is_last = listed.len() < step;
         after = listed.last().map_or(after, |draft| draft.id);
         found.extend(matching(reader, filter, listed).await?);

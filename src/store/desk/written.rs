@@ -15,10 +15,10 @@ use super::{
 };
 use crate::domain::{Id, draft_text};
 use crate::store::engine::{
-    StoreError,
+    Sql, StoreError,
     sessions::Sessions,
     sql::sql,
-    tx::{group, read},
+    tx::{column, group, read},
 };
 use entity::{drafts, messages};
 use sea_orm::{EntityTrait, FromQueryResult, QueryResult, Value};
@@ -118,7 +118,7 @@ sql! {
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, substr(d.subject, 1, $2) as subject, \
            substr(d.body, 1, $2) as body, case when octet_length(d.parts) > $3 then '[]' else d.parts end as parts, d.edited, \
            d.blocked_by, d.created_at, d.decided_at, d.decided_by, d.tag, d.from_template, d.gate_decision, d.gate_confidence, \
-           d.gate_threshold, d.gate_reason, d.send_at, d.note, (select x.id from deliveries x where x.draft_id = d.id) as delivery_id, \
+           d.gate_threshold, d.gate_reason, d.send_at, d.note, d.snoozed_until, (select x.id from deliveries x where x.draft_id = d.id) as delivery_id, \
            octet_length(d.body) + coalesce(octet_length(d.subject), 0) + octet_length(d.parts) as bytes \
          from drafts d where d.id @ids($1) order by d.id desc";
 
@@ -126,12 +126,34 @@ sql! {
     static WEIGH_MESSAGES = concat!(message!(), "messages m where m.id @ids($1) order by m.id desc");
 
     /// Drafts with their sizes, oldest first, of some clients, channels and statuses, a page of
-    /// each. By `drafts_listed`, which is over `id + 0`.
+    /// each. Those that are put off are left out, unless their lead has written again. By
+    /// `drafts_listed`, which is over `id + 0`.
     static LIST_OLDEST_DRAFTS_BY = concat!(
         draft!(),
         "@rows($3, client_id text, channel text, status text) g join drafts d on d.id @each( \
            select x.id from drafts x where x.client_id = g.client_id and x.channel = g.channel and x.status = g.status \
-             and x.id + 0 > $1 order by x.id + 0 limit $2) order by d.id limit $2"
+             and x.id + 0 > $1 and (x.snoozed_until is null or x.snoozed_until <= @now \
+               or exists (select 1 from leads l where l.id = x.lead_id and l.newest_inbound_id > x.message_id)) \
+             order by x.id + 0 limit $2) order by d.id limit $2"
+    );
+
+    /// Pending drafts with their sizes that are put off, oldest first, of some clients, a page of
+    /// each. By `drafts_snoozed`, which is over `id + 0`.
+    static LIST_SNOOZED_DRAFTS = concat!(
+        draft!(),
+        "@rows($3, client_id text) g join drafts d on d.id @each( \
+           select x.id from drafts x where x.client_id = g.client_id and x.status = 'pending' and x.snoozed_until > @now \
+             and x.id + 0 > $1 and not exists (select 1 from leads l where l.id = x.lead_id and l.newest_inbound_id > x.message_id) \
+             order by x.id + 0 limit $2) order by d.id limit $2"
+    );
+
+    /// Drafts with their sizes that are not sent because something blocks them, oldest first, of
+    /// some clients, a page of each. By `drafts_blocked`, which is over `id + 0`.
+    static LIST_BLOCKED_DRAFTS = concat!(
+        draft!(),
+        "@rows($3, client_id text) g join drafts d on d.id @each( \
+           select x.id from drafts x where x.client_id = g.client_id and x.blocked_by is not null \
+             and x.status in ('pending', 'approved') and x.id + 0 > $1 order by x.id + 0 limit $2) order by d.id limit $2"
     );
 
     /// The delivery of a draft. By `deliveries_of_draft`.
@@ -395,17 +417,45 @@ async fn groups_of_drafts(
     group(&rows)
 }
 
-/// The pending drafts of some clients and channels.
-pub(super) struct PendingDrafts(Value);
+/// What a draft waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitingFor {
+    /// A person who decides about it.
+    #[default]
+    Decision,
+    /// The time until which a person has put it off.
+    Time,
+    /// A person who does away with what blocks it.
+    Help,
+}
 
-impl PendingDrafts {
-    /// Those of these clients and channels; of all if none are given.
+/// Drafts that wait for something, in some clients and channels.
+pub(super) struct WaitingDrafts {
+    statement: &'static Sql,
+    /// As the statement takes them.
+    groups: Value,
+}
+
+impl WaitingDrafts {
+    /// Those of these clients and channels; of all if none are given. Only drafts that are to be
+    /// decided now are selected by channel.
     pub(super) async fn of(
         reader: &Sessions,
+        why: WaitingFor,
         clients: &[String],
         channels: &[String],
     ) -> Result<Self, StoreError> {
-        groups_of_drafts(reader, clients, channels, &["pending".to_owned()]).await.map(Self)
+        let statement = match why {
+            WaitingFor::Decision => {
+                let pending = ["pending".to_owned()];
+                let groups = groups_of_drafts(reader, clients, channels, &pending).await?;
+                return Ok(Self { statement: &LIST_OLDEST_DRAFTS_BY, groups });
+            }
+            WaitingFor::Time => &LIST_SNOOZED_DRAFTS,
+            WaitingFor::Help => &LIST_BLOCKED_DRAFTS,
+        };
+        let clients = values::clients(reader, &CLIENTS_OF_DRAFTS, clients).await?;
+        Ok(Self { statement, groups: column("client_id", clients)? })
     }
 
     /// The next `most` of them after an id, oldest first.
@@ -415,8 +465,8 @@ impl PendingDrafts {
         id: Id,
         most: usize,
     ) -> Result<Vec<Heavy>, StoreError> {
-        let values = [id.into(), count(most), self.0.clone()];
-        let rows = read(reader, &LIST_OLDEST_DRAFTS_BY, values).await?;
+        let values = [id.into(), count(most), self.groups.clone()];
+        let rows = read(reader, self.statement, values).await?;
         rows.iter().map(heavy).collect()
     }
 }

@@ -4,6 +4,7 @@ use super::{KIM, PageAnswer, VIC, checked, page, tags};
 use crate::{
     on_both_daemons,
     support::{
+        both::Peek,
         daemon::Daemon,
         eventually,
         leftovers::Leftover,
@@ -181,6 +182,64 @@ on_both_daemons! {
         let mut actions: Vec<&str> = audit.items().iter().filter_map(|it| it["action"].as_str()).collect();
         actions.reverse();
         assert_eq!(actions, ["draft.edit", "draft.approve", "draft.undo", "draft.reject", "draft.reject", "draft.approve"]);
+    }
+
+    async fn a_draft_that_is_put_off_comes_back(place: Place) {
+        let daemon = place.start(CONFIG).await;
+        daemon.may_leave(Leftover::Anything, "drafts wait");
+        let kim = Person::new(&daemon, KIM);
+        let [_, _, first] = drafted(&daemon, 1).await;
+        let [_, _, second] = drafted(&daemon, 2).await;
+        let row = format!("data-row=\"{first}\"");
+        let listed = async |view: &str| -> Vec<String> {
+            let answer = api(&daemon, &format!("/inbox?view={view}")).await;
+            let id = |it: &Value| it["draft"]["id"].as_str().unwrap().to_owned();
+            answer.items().iter().map(id).collect()
+        };
+        let snooze = async |id: &str, body: Value| {
+            ask(daemon.api(Method::POST, &format!("/drafts/{id}/snooze")).json(&body)).await
+        };
+        // By the page: the next draft is shown, and the other is listed apart.
+        let inbox = kim.opens("/inbox").await;
+        inbox.has("data-key=\"s\"").has("snooze:4h");
+        let to = kim.sends(&inbox, &[("do", "snooze:4h")]).await.unwrap();
+        assert_eq!(to, format!("/inbox?draft={second}&done=snoozed.{first}"));
+        kim.opens(&to).await.has("is put off until").lacks(&row).has("Inbox · 1 draft waits");
+        kim.opens("/inbox?view=snoozed").await.has(&row);
+        assert_eq!((listed("drafts").await, listed("snoozed").await), (vec![second.clone()], vec![first.clone()]));
+        let draft = api(&daemon, &format!("/drafts/{first}")).await;
+        assert_eq!(draft.field("status"), "pending");
+        assert!(!draft.field("snoozed_until").is_empty(), "{draft:?}");
+        // It is put off no longer, by hand, at its time, or when the lead writes again.
+        let woken = kim.opens(&format!("/inbox?view=snoozed&draft={first}")).await;
+        let to = kim.sends(&woken, &[("do", "snooze:")]).await.unwrap();
+        kim.opens(&to).await.has("waits for a decision");
+        assert_eq!(listed("drafts").await, [first.clone(), second.clone()]);
+        assert_eq!(snooze(&first, json!({"until": "1s"})).await.status, 200);
+        eventually(Duration::from_secs(20), async || (listed("drafts").await.len() == 2).then_some(())).await;
+        assert!(listed("snoozed").await.is_empty());
+        assert_eq!(snooze(&first, json!({"until": "1h"})).await.status, 200);
+        ask(daemon.webhook("sms", "demo").json(&sms(1, "Or could you call me on Friday?"))).await;
+        eventually(Duration::from_secs(60), async || {
+            let drafts = listed("drafts").await;
+            (drafts.len() == 2 && listed("snoozed").await.is_empty()).then_some(())
+        })
+        .await;
+        // What cannot be.
+        for until in ["2020-01-01T00:00:00Z", "0s", "900d", "soon"] {
+            snooze(&second, json!({"until": until})).await.is_problem(400, "bad-request");
+        }
+        assert_eq!(snooze("7", json!({"until": "1h"})).await.status, 404);
+        let vic = Person::new(&daemon, VIC).prepare(Method::POST, &format!("/api/v1/drafts/{second}/snooze"));
+        assert_eq!(ask(vic).await.status, 403);
+        // What something blocks asks for attention.
+        assert!(listed("attention").await.is_empty());
+        let peek = Peek::of(&daemon).await;
+        peek.execute(&format!("update drafts set blocked_by = 'delivery_failed' where id = {second}")).await;
+        assert_eq!(listed("attention").await, [second.clone()]);
+        kim.opens("/inbox?view=attention").await.has("delivery failed");
+        let audit = api(&daemon, "/audit?action=draft.snooze&limit=50").await;
+        assert_eq!(audit.items().len(), 4, "{audit:?}");
     }
 
     /// Checks 24 and 27.

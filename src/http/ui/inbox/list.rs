@@ -23,7 +23,9 @@ const BEGINNING_CHARS: usize = 90;
 pub(super) const fn label(view: InboxView) -> &'static str {
     match view {
         InboxView::Drafts => "Drafts that wait, longest first",
+        InboxView::Attention => "Drafts that something blocks, longest first",
         InboxView::All => "Leads, newest message first",
+        InboxView::Snoozed => "Drafts that are put off, longest first",
         InboxView::OptedOut => "Leads that are not written to",
     }
 }
@@ -31,7 +33,9 @@ pub(super) const fn label(view: InboxView) -> &'static str {
 const fn name(view: InboxView) -> &'static str {
     match view {
         InboxView::Drafts => "Drafts",
+        InboxView::Attention => "Attention",
         InboxView::All => "All",
+        InboxView::Snoozed => "Snoozed",
         InboxView::OptedOut => "Opted out",
     }
 }
@@ -111,7 +115,8 @@ pub(super) fn rows(inbox: &InboxShown<'_>) -> Markup {
         return empty(inbox);
     }
     let next = inbox.page.next.as_deref().map(|next| visit.with("cursor", Some(next)));
-    let further = if inbox.view == InboxView::Drafts { "Later ones" } else { "Older ones" };
+    let is_of_drafts = inbox.view.waiting_for().is_some();
+    let further = if is_of_drafts { "Later ones" } else { "Older ones" };
     html! {
         ul { @for row in &inbox.rows { li { (one(inbox, row)) } } }
         @if let Some(next) = &next {
@@ -139,6 +144,11 @@ fn empty(inbox: &InboxShown<'_>) -> Markup {
                     }
                     p.mut.ut { "A message that asks for an answer brings one. To try it:" }
                     (command("postroom send"))
+                },
+                InboxView::Attention => p { b { "Nothing blocks an answer" @if is_filtered { " that matches" } "." } },
+                InboxView::Snoozed => {
+                    p { b { "No draft is put off" @if is_filtered { " that matches" } "." } }
+                    p.mut.ut { "A draft that you snooze comes back at its time, or when its lead writes again." }
                 },
                 InboxView::All => p { b { "No lead" @if is_filtered { " that matches" } "." } " The first message brings one." },
                 InboxView::OptedOut => p { b { "Nobody" @if is_filtered { " that matches" } " has opted out." } },
@@ -174,6 +184,9 @@ fn one(inbox: &InboxShown<'_>, row: &InboxJson<'_>) -> Markup {
             @if let Some(message) = &row.message { p { (beginning(message, BEGINNING_CHARS)) } }
             @if let Some(draft) = draft {
                 span {
+                    @if let Some(until) = draft.snoozed_until.filter(|it| *it > visit.now) {
+                        span.nw { (StateMark::LATER.quiet()) " " (clock(until, visit.now)) }
+                    }
                     @if let Some(text) = gate_text(draft) { span.nw { (text) } }
                     @if let Some(why) = draft.blocked_by {
                         (StateMark::new(Tone::Warn, Sign::Warn, "blocked").quiet()) span.mut.one { (why.replace('_', " ")) }

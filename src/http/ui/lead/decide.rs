@@ -3,7 +3,7 @@
 use crate::{
     domain::{Id, text::one_line},
     http::{
-        api::{parse_id, reason_in},
+        api::{parse_id, reason_in, time_ahead},
         operator::Operator,
         problem::{Cause, Problem},
         ui::visit::Visit,
@@ -22,7 +22,8 @@ const NOTE_CHARS_MAX: usize = 500;
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(in crate::http::ui) struct ReviewForm {
     draft: String,
-    /// `save`, `replace`, `approve`, `undo`, `regenerate`, or `reject:` and a reason.
+    /// `save`, `replace`, `approve`, `undo`, `regenerate`, `reject:` and a reason, or `snooze:` and
+    /// a duration, which ends a snooze if it is empty.
     #[serde(rename = "do", default)]
     action: String,
     /// The version of the text that was shown.
@@ -56,6 +57,8 @@ pub(in crate::http::ui) enum Deed {
     Undone(Id),
     Rejected(Id),
     Regenerated(Id),
+    Snoozed(Id),
+    Woken(Id),
 }
 
 impl Deed {
@@ -68,6 +71,8 @@ impl Deed {
             Self::Undone(id) => format!("undone.{id}"),
             Self::Rejected(id) => format!("rejected.{id}"),
             Self::Regenerated(id) => format!("regenerated.{id}"),
+            Self::Snoozed(id) => format!("snoozed.{id}"),
+            Self::Woken(id) => format!("woken.{id}"),
         })
     }
 
@@ -81,13 +86,18 @@ impl Deed {
             "undone" => Self::Undone(id),
             "rejected" => Self::Rejected(id),
             "regenerated" => Self::Regenerated(id),
+            "snoozed" => Self::Snoozed(id),
+            "woken" => Self::Woken(id),
             _ => return None,
         })
     }
 
     /// True if the draft waits no longer, so that the next one is to be shown.
     pub(in crate::http::ui) const fn is_decided(self) -> bool {
-        matches!(self, Self::Approved(_) | Self::ApprovedBefore(_) | Self::Rejected(_))
+        matches!(
+            self,
+            Self::Approved(_) | Self::ApprovedBefore(_) | Self::Rejected(_) | Self::Snoozed(_)
+        )
     }
 }
 
@@ -220,7 +230,12 @@ async fn carried_out(
             let written = api.regenerate_draft(id, form.hint.clone(), by()).await;
             written.map(|_| Deed::Regenerated(id))
         }
+        "snooze:" => api.snooze_draft(id, None, by()).await.map(|_| Deed::Woken(id)),
         other => {
+            if let Some(word) = other.strip_prefix("snooze:") {
+                let until = Some(time_ahead(word)?);
+                return api.snooze_draft(id, until, by()).await.map(|_| Deed::Snoozed(id));
+            }
             let Some(word) = other.strip_prefix("reject:") else {
                 return Err(Problem::bad_request("do", "there is no such decision"));
             };
@@ -268,6 +283,8 @@ mod tests {
             Deed::Undone(7),
             Deed::Rejected(7),
             Deed::Regenerated(7),
+            Deed::Snoozed(7),
+            Deed::Woken(7),
         ] {
             assert_eq!(Deed::of(&deed.told().unwrap()), Some(deed));
         }

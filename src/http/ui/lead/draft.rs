@@ -60,6 +60,9 @@ fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
             dt { "From" } dd { (draft.client_id) }
             @if draft.status == "pending" { dt { "Leaves" } dd { (leaves(shown, draft)) } }
             @if let Some(why) = draft.blocked_by { dt { "Blocked" } dd { (why.replace('_', " ")) } }
+            @if let Some(until) = draft.snoozed_until.filter(|it| *it > shown.visit.now) {
+                dt { "Snoozed" } dd { "until " (clock(until, shown.visit.now)) }
+            }
         }
     }
 }
@@ -180,6 +183,28 @@ fn editor(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
         div.acts {
             (reject(shown, draft))
             (regenerate(shown, draft))
+            (snooze(shown, draft))
+        }
+    }
+}
+
+/// For how long a draft is put off.
+const SNOOZES: [(&str, &str); 4] =
+    [("1h", "1 hour"), ("4h", "4 hours"), ("1d", "1 day"), ("7d", "1 week")];
+
+fn snooze(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let until = draft.snoozed_until.filter(|it| *it > shown.visit.now);
+    html! {
+        details {
+            summary.btn data-key="s" { "Snooze …" kbd { "s" } }
+            form.ut method="post" action=(shown.address) aria-label="For how long?" {
+                (seen(shown, draft.id.0, None))
+                @for (word, name) in SNOOZES {
+                    button.btn.tight name="do" value={ "snooze:" (word) } { (name) }
+                }
+                @if until.is_some() { button.btn.tight name="do" value="snooze:" { "Not any longer" } }
+                p.sm.mut { "It comes back at its time, or when the lead writes again. Nothing is sent by itself meanwhile." }
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::{
     api::DraftJson,
     problem::Problem,
     ui::{
-        parts::{TEXT_CHARS_MAX, Tone, ago, command, duration, link_button, note, outside},
+        parts::{TEXT_CHARS_MAX, Tone, ago, clock, command, duration, link_button, note, outside},
         visit::Visit,
     },
 };
@@ -106,7 +106,9 @@ pub(in crate::http::ui) async fn done_note(visit: &Visit) -> Result<Markup, Prob
     | Deed::ApprovedBefore(id)
     | Deed::Undone(id)
     | Deed::Rejected(id)
-    | Deed::Regenerated(id)) = deed
+    | Deed::Regenerated(id)
+    | Deed::Snoozed(id)
+    | Deed::Woken(id)) = deed
     else {
         return Ok(html! {});
     };
@@ -123,9 +125,12 @@ fn told(visit: &Visit, deed: Deed, draft: &DraftJson<'_>) -> Markup {
     let lead = visit.to(&format!("/leads/{}", draft.lead_id.0));
     let waits = draft.send_at.filter(|at| draft.status == "approved" && *at > visit.now);
     let mark = match deed {
-        Deed::Rejected(_) | Deed::Regenerated(_) | Deed::Undone(_) | Deed::Saved => {
-            draft_mark(draft.status).sign
-        }
+        Deed::Rejected(_)
+        | Deed::Regenerated(_)
+        | Deed::Undone(_)
+        | Deed::Saved
+        | Deed::Snoozed(_)
+        | Deed::Woken(_) => draft_mark(draft.status).sign,
         Deed::Approved(_) | Deed::ApprovedBefore(_) => draft_mark("sent").sign,
     };
     html! {
@@ -147,6 +152,12 @@ fn told(visit: &Visit, deed: Deed, draft: &DraftJson<'_>) -> Markup {
                         @if let Some(note) = draft.note { ": " (outside(note)) }
                         "."
                     },
+                    (Deed::Snoozed(_), _) => {
+                        a href=(lead) { "The draft" } " is put off"
+                        @if let Some(until) = draft.snoozed_until { " until " (clock(until, visit.now)) }
+                        "."
+                    },
+                    (Deed::Woken(_), _) => { a href=(lead) { "The draft" } " waits for a decision." },
                     (Deed::Regenerated(_), _) => { a href=(lead) { "The draft" } " was written anew." },
                     _ => { a href=(lead) { "The reply" } " is " (draft_mark(draft.status).word) "." },
                 }

@@ -5,7 +5,7 @@ use super::{
     facts::{DraftFound, DraftJobs, has_later_inbound, read_locked, write_counts},
 };
 use crate::domain::{
-    Id, Medium, SendNews, draft_text,
+    Id, Medium, SendNews, Timestamp, draft_text,
     sending::{DeliveryStatus, MaySend, SendCase},
     text::one_line,
 };
@@ -39,15 +39,20 @@ sql! {
     /// earlier edit of its message does not end it. Its lead is locked. By primary key.
     static REWRITE_DRAFT =
         "update drafts set subject = $2, body = $3, parts = $4, tag = $6, blocked_by = $7, status = 'pending', edited = false, created_at = @now, \
-           from_template = false, send_at = null, decided_at = null, decided_by = null, note = null, \
+           from_template = false, send_at = null, decided_at = null, decided_by = null, note = null, snoozed_until = null, \
            gate_decision = case when gate_decision is null then null else 'needs_review' end, gate_confidence = null, \
            gate_reason = case when gate_decision is null then gate_reason else $5 end where id = $1";
 
     /// Stores that a person approved a draft, which is sent after `$3` milliseconds. Its lead is
     /// locked. By primary key.
     static APPROVE_DRAFT =
-        "update drafts set status = 'approved', decided_at = @now, decided_by = $2, send_at = @in_ms($3), blocked_by = null \
-         where id = $1";
+        "update drafts set status = 'approved', decided_at = @now, decided_by = $2, send_at = @in_ms($3), blocked_by = null, \
+           snoozed_until = null where id = $1";
+
+    /// Stores until when a person has put a draft off; 0 ends that. It is not sent by itself
+    /// meanwhile. Its lead is locked. By primary key.
+    static SNOOZE_DRAFT =
+        "update drafts set snoozed_until = @at(nullif(cast($2 as bigint), 0)), send_at = null where id = $1";
 
     /// Stores that an approval was taken back, or what has come between. Its lead is locked. By
     /// primary key.
@@ -125,6 +130,7 @@ async fn decide_in(
         DraftDecision::Approve { undo, max_attempts } => case.approve(*undo, *max_attempts).await,
         DraftDecision::Undo => case.undo().await,
         DraftDecision::Reject { note } => case.reject(note.as_deref()).await,
+        DraftDecision::Snooze { until } => case.snooze(*until).await,
         DraftDecision::Rewrite(rewriting) => case.rewrite(rewriting).await,
     };
     match done {
@@ -310,6 +316,27 @@ impl DraftDecided<'_> {
             label.put(db, tx).await?;
         }
         DecisionEnd::changed(&draft.status, "rejected", counts)
+    }
+
+    async fn snooze(&self, until: Option<Timestamp>) -> Result<DecisionEnd, DecisionError> {
+        let Self { db, tx, draft, jobs, .. } = self;
+        if draft.status != "pending" {
+            return self.not_in_state("a pending draft is put off");
+        }
+        // What the lead writes ends it, so it cannot begin then.
+        if until.is_some() && has_later_inbound(tx, draft.lead_id, draft.message_id).await? {
+            return Err(refused("the lead has written again: the draft is not put off"));
+        }
+        let at = until.map_or(0, Timestamp::as_millis);
+        tx.run(&SNOOZE_DRAFT, [draft.id.into(), at.into()]).await?;
+        // The person wants to decide about it, so nothing else does.
+        let counts = jobs.cancel(db, tx).await?;
+        match until {
+            Some(until) => {
+                DecisionEnd::changed("pending", &format!("put off until {until}"), counts)
+            }
+            None => DecisionEnd::changed("put off", "pending", counts),
+        }
     }
 
     async fn rewrite(&self, rewriting: &Rewriting) -> Result<DecisionEnd, DecisionError> {

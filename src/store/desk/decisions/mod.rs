@@ -11,7 +11,7 @@ mod tags;
 
 pub(super) use self::{deliveries::resolve, drafts::decide, tags::retag};
 
-use crate::domain::{Id, Sentiment};
+use crate::domain::{Id, Sentiment, Timestamp};
 use crate::store::engine::StoreError;
 use std::time::Duration;
 use thiserror::Error;
@@ -39,6 +39,11 @@ pub enum DraftDecision {
     Reject {
         /// Why.
         note: Option<String>,
+    },
+    /// Put it off until then; `None` ends that.
+    Snooze {
+        /// The time at which it is to be decided.
+        until: Option<Timestamp>,
     },
     /// Put a text in its place that was written anew.
     Rewrite(Box<Rewriting>),

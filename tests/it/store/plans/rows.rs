@@ -1002,6 +1002,12 @@ fn lists() -> Vec<Row> {
             .note("a rare status")
             .of(51)
             .finds(1),
+        api("LIST_SNOOZED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
+            .of(51)
+            .finds(0),
+        api("LIST_BLOCKED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
+            .of(51)
+            .finds(0),
         api("LIST_DELIVERIES_OF_LEADS", of_two_leads(0, none())).of(51).finds(2),
         api("LIST_DELIVERIES_OF_LEADS", of_two_leads(1, these(json!([{"value": "sent"}]))))
             .note("that were sent")
