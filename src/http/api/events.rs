@@ -66,7 +66,8 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
     let viewer = admin::admit(&request).await?;
     let topics = seen_by(&viewer, &state, topics).await?;
     let Watcher { owner, revoked } = Watcher::of(&state, &request, viewer);
-    let updates = state.hub.open(owner, topics).map_err(refusal)?;
+    let person = viewer.session.is_some().then(|| viewer.name.clone());
+    let updates = state.hub.open(owner, person, topics).map_err(refusal)?;
     let counted = CountedStream::new(state.metrics.pages().clone(), updates);
     let body = stream::unfold(counted, next).take_until(revoked);
     let body = body.take_until(hung_up(&request));

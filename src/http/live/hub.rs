@@ -76,6 +76,8 @@ struct StreamTable {
 #[derive(Debug)]
 struct StreamReader {
     owner: String,
+    /// The name of the person who looks; `None` for a program.
+    person: Option<String>,
     topics: BTreeSet<Topic>,
     queue: UpdateQueue,
     /// Tells that something waits.
@@ -101,10 +103,11 @@ pub(in crate::http) struct UpdateStream {
 }
 
 impl Hub {
-    /// Opens a stream about these topics.
+    /// Opens a stream about these topics. `person` is the name of the one who looks at a page.
     pub(in crate::http) fn open(
         &self,
         owner: String,
+        person: Option<String>,
         topics: BTreeSet<Topic>,
     ) -> Result<UpdateStream, StreamRefusal> {
         let mut table = self.table();
@@ -126,7 +129,7 @@ impl Hub {
         let retry_ms = RETRY_MS + rand::random::<u64>() % RETRY_JITTER_MS;
         queue.push(format!("retry: {retry_ms}\n\n{}", table.all_of(&topics)).into());
         let filled = Arc::new(Notify::new());
-        let reader = StreamReader { owner, topics, queue, filled: filled.clone() };
+        let reader = StreamReader { owner, person, topics, queue, filled: filled.clone() };
         table.readers.insert(number, reader);
         drop(table);
         self.nudge();
@@ -142,6 +145,13 @@ impl Hub {
             *topics.entry(*topic).or_default() += 1;
         }
         topics
+    }
+
+    /// The people who look at a page about this topic on this node, by name.
+    pub(in crate::http) fn people_at(&self, topic: Topic) -> BTreeSet<String> {
+        let table = self.table();
+        let at_it = table.readers.values().filter(|reader| reader.topics.contains(&topic));
+        at_it.filter_map(|reader| reader.person.clone()).collect()
     }
 
     /// Tells all that follow these topics which values have changed.

@@ -6,7 +6,7 @@ fn values(pairs: &[(&str, &str)]) -> LiveValues {
 }
 
 fn open(hub: &Hub, owner: &str, topics: &[Topic]) -> Result<UpdateStream, StreamRefusal> {
-    hub.open(owner.to_owned(), topics.iter().copied().collect())
+    hub.open(owner.to_owned(), None, topics.iter().copied().collect())
 }
 
 /// What the stream has to tell now.
@@ -51,6 +51,24 @@ async fn a_stream_gets_all_values_and_then_those_that_change() {
     hub.publish([(Topic::Pools, values(&[("A/size", "8")]))]);
     let expected = "event: pools\ndata: {\"id\":null,\"values\":{\"A/busy\":\"\"}}\n\n";
     assert_eq!(told(&mut second), expected, "what is gone is empty");
+}
+
+#[tokio::test]
+async fn people_are_at_a_topic_while_their_streams_are_open() {
+    let hub = Hub::default();
+    let lead = Topic::Lead(7);
+    let look = |person: Option<&str>, topic: Topic| {
+        hub.open("a".to_owned(), person.map(str::to_owned), BTreeSet::from([topic])).unwrap()
+    };
+    let (dana, program) = (look(Some("dana"), lead), look(None, lead));
+    let (again, kim) = (look(Some("dana"), lead), look(Some("kim"), Topic::Lead(8)));
+    assert_eq!(hub.people_at(lead), BTreeSet::from(["dana".to_owned()]));
+    drop((dana, program));
+    assert_eq!(hub.people_at(lead).len(), 1, "another page of theirs is open");
+    drop(again);
+    assert!(hub.people_at(lead).is_empty());
+    assert_eq!(hub.people_at(Topic::Lead(8)), BTreeSet::from(["kim".to_owned()]));
+    drop(kim);
 }
 
 #[tokio::test]

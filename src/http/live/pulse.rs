@@ -333,7 +333,8 @@ async fn objects_now(
         for lead in desk.lead_marks(leads).await? {
             let topic = Topic::Lead(lead.id);
             let watching = watching.get(&topic).copied().unwrap_or_default();
-            news.insert(topic, values::lead(&lead, watching));
+            let people = state.hub.people_at(topic);
+            news.insert(topic, values::lead(&lead, watching, &people));
         }
     }
     Ok(news.into_iter().collect())

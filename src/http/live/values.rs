@@ -8,7 +8,10 @@ use crate::{
     telemetry::{board::ActorView, pool_post::PoolView},
     tuning::TuningStatus,
 };
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 /// The most actors that are told about: those that come first by name.
 const ACTORS_MAX: usize = 500;
@@ -213,8 +216,18 @@ pub(in crate::http) fn job(job: &JobView) -> LiveValues {
     values.0
 }
 
-/// The values of the topic of a lead. `watching` counts the streams that follow it.
-pub(in crate::http) fn lead(lead: &LeadMark, watching: usize) -> LiveValues {
+/// The people who look at something, as one value.
+pub(in crate::http) fn people(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The values of the topic of a lead. `watching` counts the streams that follow it, and `looking`
+/// are the people among them.
+pub(in crate::http) fn lead(
+    lead: &LeadMark,
+    watching: usize,
+    looking: &BTreeSet<String>,
+) -> LiveValues {
     let mut values = Values::default();
     values.put("status", &lead.status);
     values.put_some("tag", lead.tag.as_ref());
@@ -224,6 +237,7 @@ pub(in crate::http) fn lead(lead: &LeadMark, watching: usize) -> LiveValues {
     values.put_some("draft_status", lead.draft_status.as_ref());
     values.put_some("merged_into", lead.merged_into);
     values.put("watching", watching);
+    values.put("people", people(looking));
     values.0
 }
 

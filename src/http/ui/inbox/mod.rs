@@ -223,6 +223,7 @@ fn lead_head(visit: &Visit, shown: &LeadShown<'_>) -> Markup {
                 @if let Some(company) = lead.company_name { " · " (outside(company)) }
                 @if let Some(title) = lead.title { ", " (outside(title)) }
             }
+            (lead::presence(visit, lead.id.0))
         }
     }
 }

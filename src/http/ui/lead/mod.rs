@@ -21,13 +21,14 @@ pub(super) use self::{
 use super::{
     PageResult,
     frame::{PageContent, PagePlace},
-    parts::{command, outside},
+    parts::{Sign, command, outside},
     visit::Visit,
 };
 use crate::{
     domain::Id,
     http::{
         api::{LeadDetailJson, LeadRead, parse_id},
+        live::{Topic, values::people as people_told},
         problem::Problem,
     },
     store::{DraftRow, DraftView},
@@ -186,6 +187,33 @@ impl<'a> LeadShown<'a> {
     }
 }
 
+/// Who else looks at a lead now, on this node. The page is fetched again when that changes.
+pub(super) fn presence(visit: &Visit, id: Id) -> maud::Markup {
+    let topic = Topic::Lead(id);
+    let mut people = visit.state().hub.people_at(topic);
+    let others: Vec<String> =
+        people.iter().filter(|it| **it != visit.viewer.name).cloned().collect();
+    // Once the page is open, its viewer is among them.
+    if visit.viewer.session.is_some() {
+        people.insert(visit.viewer.name.clone());
+    }
+    html! {
+        div data-part={ "people-" (id) } {
+            (super::parts::live(&topic.to_string(), "people").whole(people_told(&people)))
+            @if !others.is_empty() {
+                p.sm role="status" {
+                    (Sign::Dot) " "
+                    @for (at, name) in others.iter().enumerate() {
+                        @if at > 0 { ", " }
+                        b { (outside(name)) }
+                    }
+                    @if others.len() == 1 { " is here" } @else { " are here" }
+                }
+            }
+        }
+    }
+}
+
 /// An address of ours with one more pair in its query.
 pub(super) fn with_pair(address: &str, name: &str, value: &str) -> String {
     let mark = if address.contains('?') { '&' } else { '?' };
@@ -241,6 +269,7 @@ async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<PageCo
         @if let Some(into) = &lead.merged_into {
             p.say { "This lead is one person with lead " (super::parts::id_link("/leads", into.0)) ", which has its messages." }
         }
+        (presence(visit, id))
         (done)
         div.side {
             div {
