@@ -28,7 +28,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let _permit = api.heavy_reads.permit().await;
+    let _permit = api.heavy_reads.permit().await?;
     let moment = ConfigMoment::of(&state);
     objects::object(moment.view())
 }

@@ -117,7 +117,7 @@ impl ApiState {
         limit: usize,
     ) -> Result<Vec<Excerpt<ListedMessage>>, Problem> {
         let filter = MessageFilter { lead: vec![lead], ..MessageFilter::default() };
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         Ok(self.desk.messages(filter, limit, None).await?.items)
     }
 }

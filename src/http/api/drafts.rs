@@ -29,7 +29,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
         lead: query.ids("lead")?,
         channel: state.channels_in(&query)?,
     };
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let page = state.desk.drafts(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DraftJson::of).collect();
     objects::page(items, page.next)
@@ -42,7 +42,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let draft = state.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
     answer(&draft)
 }
@@ -67,7 +67,7 @@ impl ApiState {
     /// # Errors
     /// 404 if there is none.
     pub(in crate::http) async fn draft(&self, id: Id) -> Result<DraftView, Problem> {
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         self.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))
     }
 }

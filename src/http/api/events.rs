@@ -27,10 +27,11 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The one who was let in. Each session has streams of its own.
+    /// The one who was let in. All sessions of a user count together; those who share the admin's
+    /// token count by the names that they give.
     fn of(state: &State, request: &HttpRequest, viewer: Viewer) -> Self {
         let owner = match &viewer.session {
-            Some(ticket) => format!("session {}", ticket.id),
+            Some(ticket) => format!("user {}", ticket.user),
             None => viewer.name.clone(),
         };
         let revoked = state.clone().until_out(viewer, request.headers().clone());
@@ -65,8 +66,8 @@ pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> Api
         .map_err(|wrong| Problem::bad_request("topics", wrong.to_string()))?;
     let viewer = admin::admit(&request).await?;
     let topics = seen_by(&viewer, &state, topics).await?;
-    let Watcher { owner, revoked } = Watcher::of(&state, &request, viewer);
     let person = viewer.session.is_some().then(|| viewer.name.clone());
+    let Watcher { owner, revoked } = Watcher::of(&state, &request, viewer);
     let updates = state.hub.open(owner, person, topics).map_err(refusal)?;
     let counted = CountedStream::new(state.metrics.pages().clone(), updates);
     let body = stream::unfold(counted, next).take_until(revoked);

@@ -35,7 +35,7 @@ impl ApiState {
 /// `GET /examples`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &["client", "limit", "cursor"])?;
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let page = state.desk.examples(query.values("client"), query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(ExampleJson::of).collect();
     objects::page(items, page.next)

@@ -34,7 +34,7 @@ pub(super) async fn lead(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let permit = state.heavy_reads.permit().await;
+    let permit = state.heavy_reads.permit().await?;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     if let Some(into) = detail.entry.lead.merged_into {
         let why = format!("lead {id} was merged into lead {into}: name that one");

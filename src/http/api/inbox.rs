@@ -140,7 +140,7 @@ impl ApiState {
     /// # Errors
     /// If the database is away.
     pub(in crate::http) async fn inbox(&self, asked: InboxQuery) -> Result<InboxPage, Problem> {
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         match asked.wanted {
             Wanted::Drafts(filter, cursor) => {
                 let page = self.desk.waiting(filter, asked.limit, cursor).await?;

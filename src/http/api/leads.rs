@@ -47,7 +47,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let read = state.lead_read(id).await?;
     objects::object(read.json())
 }
@@ -82,7 +82,7 @@ impl ApiState {
     /// # Errors
     /// 404 if there is none.
     pub(in crate::http) async fn lead(&self, id: Id) -> Result<LeadRead, Problem> {
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         self.lead_read(id).await
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Id, Timestamp},
+    http::problem::Problem,
     store::{Excerpt, ListedMessage, MessageFilter, MessageRow, StoreError},
 };
 use actix_web::{HttpRequest, web};
@@ -22,9 +23,9 @@ impl ApiState {
     ///
     /// # Errors
     /// If the database is away.
-    pub(in crate::http) async fn message(&self, id: Id) -> Result<Option<MessageRow>, StoreError> {
-        let _permit = self.heavy_reads.permit().await;
-        self.desk.message(id).await
+    pub(in crate::http) async fn message(&self, id: Id) -> Result<Option<MessageRow>, Problem> {
+        let _permit = self.heavy_reads.permit().await?;
+        Ok(self.desk.message(id).await?)
     }
 
     /// True if a message was ever stored.
@@ -47,7 +48,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
         channel: state.channels_in(&query)?,
         direction: query.one_of("direction", &DIRECTIONS)?,
     };
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let page = state.desk.messages(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(MessageJson::of).collect();
     objects::page(items, page.next)
@@ -60,7 +61,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "message")?;
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let message = state.desk.message(id).await?.ok_or_else(|| no_such("message", id))?;
     objects::object(MessageDetailJson::of(&message))
 }

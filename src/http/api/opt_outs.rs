@@ -127,7 +127,7 @@ fn entry(request: &HttpRequest, action: &'static str, id: Id, note: Option<Strin
 }
 
 async fn answer(state: &ApiState, id: Id) -> ApiResult {
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let detail = state.desk.lead(id).await?.ok_or_else(|| no_such("lead", id))?;
     objects::object(LeadJson::of(&detail.entry))
 }

@@ -41,7 +41,7 @@ pub(super) async fn show(
     request: HttpRequest,
 ) -> ApiResult {
     Query::none(&request)?;
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let (item, payload) = found(&state, &path).await?.split();
     objects::object(QuarantineDetailJson::of(&item, &payload))
 }
@@ -76,7 +76,7 @@ pub(in crate::http) async fn try_replay(
     webhooks_state: &State,
     path: &str,
 ) -> Result<TriedReplay, Problem> {
-    let permit = state.heavy_reads.permit().await;
+    let permit = state.heavy_reads.permit().await?;
     let item = found(state, path).await?;
     drop(permit);
     let cfg = webhooks_state.config.get();
@@ -95,7 +95,7 @@ pub(in crate::http) async fn replay_item(
     path: &str,
     request: &HttpRequest,
 ) -> Result<Answer, Problem> {
-    let permit = state.heavy_reads.permit().await;
+    let permit = state.heavy_reads.permit().await?;
     let item = found(state, path).await?;
     drop(permit);
     if item.status != "held" {
@@ -155,7 +155,7 @@ pub(in crate::http) async fn discard_item(
     path: &str,
     request: &HttpRequest,
 ) -> Result<QuarantineRow, Problem> {
-    let _permit = state.heavy_reads.permit().await;
+    let _permit = state.heavy_reads.permit().await?;
     let item = found(state, path).await?;
     if !state.desk.settle_quarantine(item.id, "discarded").await? {
         return Err(Problem::conflict(format!(
@@ -194,7 +194,7 @@ impl ApiState {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<ListedQuarantine>, Problem> {
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         Ok(self.desk.quarantine(filter, limit, cursor).await?)
     }
 
@@ -206,7 +206,7 @@ impl ApiState {
         &self,
         path: &str,
     ) -> Result<QuarantineRow, Problem> {
-        let _permit = self.heavy_reads.permit().await;
+        let _permit = self.heavy_reads.permit().await?;
         found(self, path).await
     }
 }

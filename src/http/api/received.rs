@@ -107,7 +107,7 @@ impl ApiState {
                 channel: asked.channel.clone(),
                 sought: asked.sought.clone(),
             };
-            let _permit = self.heavy_reads.permit().await;
+            let _permit = self.heavy_reads.permit().await?;
             self.desk.received(filter, limit, cursor).await?
         } else {
             Page { items: Vec::new(), next: None }

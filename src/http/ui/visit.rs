@@ -17,15 +17,24 @@ use crate::{
     store::wall_clock,
 };
 use actix_web::{
-    Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload,
-    error::InternalError, http::header::CONTENT_TYPE, web,
+    Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse,
+    dev::Payload,
+    error::InternalError,
+    http::header::{CONTENT_TYPE, HOST},
+    web,
 };
 use futures_util::future::LocalBoxFuture;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// How many pages are read at once. Others wait, so that pages never slow a webhook.
 const READS_MAX: usize = 8;
+/// How many of one user, with all sessions.
+const OF_USER_MAX: usize = 4;
 /// How long a page waits for its turn before it is refused.
 const READ_WAIT: Duration = Duration::from_secs(2);
 /// The seconds after which to ask again then.
@@ -36,26 +45,55 @@ const COMMON: [&str; 2] = ["client", "done"];
 pub(super) const THEME_COOKIE: &str = "postroom_theme";
 pub(super) const KEYS_COOKIE: &str = "postroom_keys";
 
-/// Lets few pages be read at once. A clone counts the same ones.
+/// Lets few pages be read at once, and fewer for one user. A clone counts the same ones.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct PageReads(Arc<Semaphore>);
+pub(in crate::http) struct PageReads {
+    all: Arc<Semaphore>,
+    /// By the user of the configuration, so there are as many as that has had.
+    of_users: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+/// The turn of a page that is being read.
+#[derive(Debug)]
+pub(in crate::http) struct PageTurn {
+    _of_user: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
 
 impl Default for PageReads {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(READS_MAX)))
+        Self { all: Arc::new(Semaphore::new(READS_MAX)), of_users: Arc::default() }
     }
 }
 
 impl PageReads {
-    /// Lets a page be read until the permit is dropped.
+    /// Lets a page of a user be read until the turn is dropped.
     ///
     /// # Errors
     /// 503 if that takes long, because too many are being read.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = tokio::time::timeout(READ_WAIT, self.0.clone().acquire_owned()).await;
-        permit.ok().and_then(Result::ok).ok_or_else(|| {
+    async fn turn(&self, user: &str) -> Result<PageTurn, Problem> {
+        self.turn_within(user, READ_WAIT).await
+    }
+
+    async fn turn_within(&self, user: &str, wait: Duration) -> Result<PageTurn, Problem> {
+        let of_user = {
+            // Nothing panics while it holds the lock.
+            let mut users = self.of_users.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_user = users.entry(user.to_owned());
+            of_user.or_insert_with(|| Arc::new(Semaphore::new(OF_USER_MAX))).clone()
+        };
+        let turn = async {
+            let _of_user = of_user.acquire_owned().await?;
+            let _of_all = self.all.clone().acquire_owned().await?;
+            Ok::<_, AcquireError>(PageTurn { _of_user, _of_all })
+        };
+        let turn = tokio::time::timeout(wait, turn).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
             Problem::unavailable(
-                format!("{READS_MAX} pages are being read, and this one had to wait too long"),
+                format!(
+                    "{READS_MAX} pages are being read, or {OF_USER_MAX} of yours, and this one had to wait \
+                     too long"
+                ),
                 READ_RETRY_SECONDS,
             )
         })
@@ -107,7 +145,7 @@ pub(in crate::http) struct Visit {
     state: web::Data<State>,
     api: web::Data<ApiState>,
     /// Held until the page is read. The copy for the page of a problem has none.
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    _turn: Option<Arc<PageTurn>>,
 }
 
 impl Visit {
@@ -262,7 +300,7 @@ impl FromRequest for Visit {
                 query,
                 state,
                 api,
-                _permit: None,
+                _turn: None,
             };
             request.extensions_mut().insert(visit.clone());
             let seen = scope::must_see(&visit.viewer, &visit.state.store, &visit.path).await;
@@ -279,8 +317,8 @@ impl FromRequest for Visit {
                 let detail = format!("there is no client `{client}` that you may see");
                 return Err(Problem::not_found(detail).into());
             }
-            let permit = visit.state.page_reads.permit().await?;
-            Ok(Self { _permit: Some(Arc::new(permit)), ..visit })
+            let turn = visit.state.page_reads.turn(&visit.viewer.user).await?;
+            Ok(Self { _turn: Some(Arc::new(turn)), ..visit })
         })
     }
 }
@@ -290,13 +328,38 @@ fn origin(request: &HttpRequest, state: &State) -> String {
     if let Some(url) = &state.config.get().server.public_url {
         return url.trim_end_matches('/').to_owned();
     }
-    let info = request.connection_info();
-    format!("{}://{}", info.scheme(), info.host())
+    // What a proxy says of the host is not believed: `server.public_url` is for that.
+    let scheme = if state.is_https(request) { "https" } else { "http" };
+    let named = request.uri().authority().map(|it| it.as_str());
+    let host = named.or_else(|| request.headers().get(HOST)?.to_str().ok());
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 impl Visit {
     /// The address of one of our files or pages without the client.
     pub(super) fn plain(&self, path: &str) -> String {
         at(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_user_leaves_turns_to_others() {
+        let reads = PageReads::default();
+        let turn = async |user: &str| reads.turn_within(user, Duration::from_millis(1)).await;
+        let mut held = Vec::new();
+        for _ in 0..OF_USER_MAX {
+            held.push(turn("dana").await.unwrap());
+        }
+        assert_eq!(turn("dana").await.unwrap_err().status(), 503);
+        for _ in OF_USER_MAX..READS_MAX {
+            held.push(turn("kim").await.unwrap());
+        }
+        assert_eq!(turn("vic").await.unwrap_err().status(), 503, "all turns are taken");
+        held.truncate(1);
+        assert!(turn("vic").await.is_ok() && turn("dana").await.is_ok());
     }
 }
