@@ -2,12 +2,16 @@
 //!
 //! A person pastes their token, or follows a link with a one-time code behind its `#`, which
 //! browsers send to nobody: the script puts it into the form.
+//!
+//! A link of somebody else could sign a person in as that one, who then sees what the person does.
+//! So a code asks whether to go on if another site led here, or somebody else is signed in. A link
+//! that was typed or opened by a program signs in at once.
 
 use super::{
     PageResult,
     frame::{self, PageContent, PagePlace},
     look::is_own_path,
-    parts::{at, command},
+    parts::{at, command, link_button, outside},
     session::{self, NotIn},
     viewer::Viewer,
 };
@@ -52,6 +56,12 @@ pub(super) struct LoginForm {
     name: String,
     #[serde(default)]
     next: String,
+    /// Set if another site led to the form.
+    #[serde(default)]
+    led: String,
+    /// The user as whom the person has said to go on.
+    #[serde(default)]
+    go_on: String,
 }
 
 /// `GET /login`: the form; for one who is in, the page that they wanted.
@@ -66,7 +76,10 @@ pub(super) async fn show(
     admin::must_be_private(&request, &state).map_err(|it| it.noted(&request, &state))?;
     match state.in_session(&request).await {
         Ok(_) => Ok(led_to(&query.next)),
-        Err(NotIn::NoSession | NotIn::CrossSite) => Ok(form(&query.next, StatusCode::OK, None)),
+        Err(NotIn::NoSession | NotIn::CrossSite) => {
+            let led = browsers::is_led_from_elsewhere(&request);
+            Ok(form(&query.next, led, StatusCode::OK, None))
+        }
     }
 }
 
@@ -81,7 +94,7 @@ pub(super) async fn sign_in(
     if !browsers::is_not_cross_site(&request, state.is_https(&request)) {
         return Err(AdmissionRefusal::cross_site().noted(&request, &state));
     }
-    let LoginForm { token, name, next } = form
+    let LoginForm { token, name, next, led, go_on } = form
         .map_err(|_| Problem::bad_request("token", "the form of the sign-in is not as expected"))?
         .into_inner();
     let shown = token.trim();
@@ -90,7 +103,14 @@ pub(super) async fn sign_in(
             state.begin_by_token(&request, &user.name, &shown_name(&name)).await
         }
         Some(user) => state.begin_by_token(&request, &user.name, &user.name).await,
-        None => state.begin_by_code(&request, shown).await,
+        None => match state.named_by_code(shown) {
+            Some((user, actor))
+                if user != go_on && must_ask(&state, &request, &led, &user).await =>
+            {
+                return Ok(question(shown, &next, &user, &actor));
+            }
+            _ => state.begin_by_code(&request, shown).await,
+        },
     };
     match begun {
         Ok(cookie) => {
@@ -106,6 +126,33 @@ pub(super) async fn sign_in(
     }
 }
 
+/// True if a code for `user` is to sign in only after a question: another site led here, or
+/// somebody else is signed in.
+async fn must_ask(state: &State, request: &HttpRequest, led: &str, user: &str) -> bool {
+    !led.is_empty() || state.in_session(request).await.is_ok_and(|it| it.user != user)
+}
+
+/// Asks whether to go on as the user of a code, which is not used up by that.
+fn question(code: &str, next: &str, user: &str, actor: &str) -> HttpResponse {
+    let body = html! {
+        div.problem {
+            h1 { "Go on as " bdi { (user) } "?" }
+            p.say {
+                "The link that you followed signs you in as " b { (outside(actor)) }
+                ". If it is not your own, whoever made it would see what you do here."
+            }
+            form.row.mt method="post" action=(at("/login")) {
+                input type="hidden" name="token" value=(code);
+                input type="hidden" name="next" value=(next);
+                input type="hidden" name="go_on" value=(user);
+                button.btn.pri { "Go on as " (user) }
+                (link_button(&at("/"), "Stay as I am"))
+            }
+        }
+    };
+    answered(&PageContent::new(PagePlace::None, "Sign in", body))
+}
+
 /// `POST /logout`: ends the session of this browser.
 pub(super) async fn sign_out(state: web::Data<State>, request: HttpRequest) -> PageResult {
     match state.in_session(&request).await {
@@ -113,7 +160,10 @@ pub(super) async fn sign_out(state: web::Data<State>, request: HttpRequest) -> P
         Err(NotIn::NoSession) => {}
         Ok(viewer) => {
             if let Err(problem) = end(&state, &request, viewer).await {
-                tracing::warn!(detail = problem.detail(), "a sign-out is known to this node only");
+                tracing::warn!(
+                    detail = problem.detail(),
+                    "a sign-out is known to this node only until the database answers"
+                );
             }
         }
     }
@@ -123,14 +173,13 @@ pub(super) async fn sign_out(state: web::Data<State>, request: HttpRequest) -> P
     Ok(response.finish())
 }
 
-/// Revokes the session of `viewer`. While the database is away, only this node knows of it.
+/// Ends the session of `viewer`. While the database is away, only this node knows of it; it is
+/// stored later.
 async fn end(state: &State, request: &HttpRequest, viewer: Viewer) -> Result<(), Problem> {
     let Some(ticket) = viewer.session.clone() else { return Ok(()) };
-    state.sign_ins.revoke(ticket.hash());
     request.extensions_mut().insert(viewer);
     let entry = Operator::of(request).did("session.revoke", ticket.id);
-    state.sign_ins.stored().revoke(ticket.id, entry).await?;
-    Ok(())
+    Ok(state.sign_ins.end(&ticket, entry).await?)
 }
 
 /// Leads to one of our pages.
@@ -147,7 +196,7 @@ fn refused_form(next: &str, problem: &Problem) -> HttpResponse {
     } else {
         "This is no token that lets in, or the link was used before or is older than 10 minutes."
     };
-    let mut page = form(next, status, Some(text));
+    let mut page = form(next, false, status, Some(text));
     // When to try again.
     for (name, value) in problem.response().headers() {
         if name == actix_web::http::header::RETRY_AFTER {
@@ -157,12 +206,13 @@ fn refused_form(next: &str, problem: &Problem) -> HttpResponse {
     page
 }
 
-fn form(next: &str, status: StatusCode, error: Option<&str>) -> HttpResponse {
+fn form(next: &str, is_led: bool, status: StatusCode, error: Option<&str>) -> HttpResponse {
     let body = html! {
         div.problem {
             h1 { "Sign in" }
             form #login method="post" action=(at("/login")) {
                 input type="hidden" name="next" value=(next);
+                @if is_led { input type="hidden" name="led" value="1"; }
                 label.f {
                     "Token"
                     input #token type="password" name="token" required autocomplete="current-password" autofocus
@@ -179,8 +229,12 @@ fn form(next: &str, status: StatusCode, error: Option<&str>) -> HttpResponse {
             (command("postroom login-link"))
         }
     };
-    let page = PageContent::new(PagePlace::None, "Sign in", body).status(status);
-    let mut response = HttpResponse::build(status).body(frame::document(None, &page).into_string());
+    answered(&PageContent::new(PagePlace::None, "Sign in", body).status(status))
+}
+
+fn answered(page: &PageContent) -> HttpResponse {
+    let document = frame::document(None, page).into_string();
+    let mut response = HttpResponse::build(page.status).body(document);
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);
     response

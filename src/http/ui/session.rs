@@ -12,10 +12,8 @@ use super::{
 use crate::{
     config::{AdminUser, Secret},
     domain::{Timestamp, UserRole},
-    http::{
-        State, admin::KnownUser, browsers, limits::is_trusted, problem::Problem, request_id,
-    },
-    store::{AuditEntry, NewSession, SessionStart, UserSessions, Via, wall_clock},
+    http::{State, admin::KnownUser, browsers, limits::is_trusted, problem::Problem, request_id},
+    store::{AuditEntry, NewSession, SessionStart, StoreError, UserSessions, Via, wall_clock},
 };
 use actix_web::{
     HttpMessage as _, HttpRequest,
@@ -43,6 +41,10 @@ const REVOKED_KEPT: Duration = Duration::from_secs(2);
 const REVOKED_WAIT: Duration = Duration::from_millis(250);
 /// After they could not be read, the next try is this much later.
 const REVOKED_RETRY: Duration = Duration::from_secs(5);
+/// A sign-out that could not be stored is tried again after this pause, which doubles up to the
+/// second one.
+const END_RETRY: Duration = Duration::from_secs(1);
+const END_RETRY_MAX: Duration = Duration::from_secs(30);
 /// The most characters that are kept of what a browser says of itself.
 const BROWSER_CHARS_MAX: usize = 200;
 
@@ -124,6 +126,36 @@ impl SignIns {
         revoked.own.insert(hash);
         drop(revoked);
         self.ended.send_replace(());
+    }
+
+    /// Ends a session, whose ticket this is, by its owner. At once here; in the database as soon as
+    /// that answers. A daemon that stops before forgets it. `entry` becomes its row of the audit
+    /// log.
+    ///
+    /// # Errors
+    /// If the database does not answer now.
+    pub(in crate::http) async fn end(
+        &self,
+        ticket: &Ticket,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.revoke(ticket.hash());
+        let (sessions, id) = (self.sessions.clone(), ticket.id);
+        let ended = sessions.revoke(id, entry.clone()).await;
+        if ended.as_ref().is_err_and(StoreError::comes_back) {
+            actix_web::rt::spawn(async move {
+                let mut pause = END_RETRY;
+                loop {
+                    tokio::time::sleep(pause).await;
+                    match sessions.revoke(id, entry.clone()).await {
+                        Err(error) if error.comes_back() => pause = (pause * 2).min(END_RETRY_MAX),
+                        Err(error) => return tracing::warn!(%error, "a sign-out is not stored"),
+                        Ok(_) => return,
+                    }
+                }
+            });
+        }
+        ended.map(drop)
     }
 
     fn revoked(&self) -> MutexGuard<'_, Revoked> {
@@ -233,6 +265,13 @@ impl State {
         });
     }
 
+    /// The user whom a one-time code would let in, by its name in the audit log; `None` if it does
+    /// not count. Whether it was used before is not known here.
+    pub(in crate::http) fn named_by_code(&self, code: &str) -> Option<(String, String)> {
+        let code = self.sign_ins.signer.check(TicketKind::Code, code, wall_clock())?;
+        Some((code.user.clone(), code.actor.clone()))
+    }
+
     /// Begins a session by a one-time code. Returns its cookie.
     ///
     /// # Errors
@@ -311,15 +350,18 @@ impl State {
         HeaderValue::from_str(&spelled(cookie_name(is_https), &text, left, is_https)).ok()
     }
 
-    /// True if the browser came over HTTPS: to this daemon, to a proxy that is trusted, or to a
-    /// proxy at the public address.
+    /// True if the browser came over HTTPS: to this daemon, to a proxy that is trusted or on this
+    /// machine, or to a proxy at the public address. A proxy on this machine is believed that much,
+    /// because a false word only keeps a cookie from being sent in clear.
     pub(in crate::http) fn is_https(&self, request: &HttpRequest) -> bool {
         let cfg = self.config.get();
         let is_direct = crate::http::admin::is_encrypted(request);
         let peer = request.peer_addr().map(|it| it.ip());
         let said = request.headers().get("x-forwarded-proto");
         let is_said = said.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"https"))
-            && peer.is_some_and(|peer| is_trusted(&cfg.server, peer));
+            && peer.is_some_and(|peer| {
+                peer.to_canonical().is_loopback() || is_trusted(&cfg.server, peer)
+            });
         is_direct || is_said || browsers::is_at_public_https(request, &cfg.server)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         daemon::{Daemon, Options},
         eventually, postgres,
         proxy::Way,
-        web::{Answer, ask},
+        web::{Answer, ask, sms},
     },
 };
 use reqwest::{Method, RequestBuilder, redirect::Policy};
@@ -165,6 +165,90 @@ on_both_daemons! {
         assert_eq!(rita.sessions().await[0]["name"], "Rita");
         assert_eq!(audit(&daemon, 1).await, [["session.begin", "Rita", "page"]]);
         assert!(!daemon.log().contains(&code));
+    }
+
+    /// A link of somebody else signs nobody in as that one without a question.
+    async fn a_link_of_another_user_asks_first(place: Place) {
+        let daemon = place.start(USERS).await;
+        let code = async || {
+            let made = ask(daemon.http.post(daemon.url("/api/v1/login-codes")).bearer_auth(KIM)).await;
+            made.field("code").to_owned()
+        };
+        let mut dana = Browser::signed_in(&daemon, DANA).await;
+        let own = dana.cookie.clone();
+        // 1. Somebody else is signed in: the code is not used up by the question.
+        let code_of_kim = code().await;
+        let asked = dana.sign_in(&code_of_kim).await;
+        assert_eq!((asked.status, asked.header("set-cookie")), (200, ""), "{asked:?}");
+        assert!(asked.text.contains("Go on as kim") && !asked.text.contains("<script>"), "{}", asked.text);
+        assert_eq!(dana.cookie, own);
+        let form = |code: &str, more: [(&'static str, &'static str); 1]| {
+            [("token".to_owned(), code.to_owned()), (more[0].0.to_owned(), more[0].1.to_owned())]
+        };
+        let answer = ask(dana.post("/login").form(&form(&code_of_kim, [("go_on", "dana")]))).await;
+        assert_eq!(answer.status, 200, "another user's name is no answer");
+        let answer = ask(dana.post("/login").form(&form(&code_of_kim, [("go_on", "kim")]))).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        dana.keep(&answer);
+        assert_eq!(dana.sessions().await[0]["user"], "kim");
+        // Now it is the same user.
+        assert_eq!(dana.sign_in(&code().await).await.status, 303);
+        // 2. Another site led here.
+        let stranger = Browser::new(&daemon);
+        let led = stranger.prepare(Method::GET, "/login").header("sec-fetch-site", "cross-site");
+        let led = ask(led.header("sec-fetch-mode", "navigate")).await;
+        assert!(led.text.contains("name=\"led\""), "{}", led.text);
+        assert!(!stranger.get("/login").await.text.contains("name=\"led\""), "it was typed");
+        let code_of_kim = code().await;
+        let asked = ask(stranger.post("/login").form(&form(&code_of_kim, [("led", "1")]))).await;
+        assert_eq!((asked.status, asked.header("set-cookie")), (200, ""), "{asked:?}");
+        // 3. Otherwise one click is enough.
+        Browser::signed_in(&daemon, &code_of_kim).await;
+    }
+
+    async fn all_sessions_of_a_user_count_together(place: Place) {
+        let daemon = place.start(USERS).await;
+        let two = [Browser::signed_in(&daemon, DANA).await, Browser::signed_in(&daemon, DANA).await];
+        let open = async |browser: &Browser<'_>| {
+            browser.prepare(Method::GET, "/api/v1/events?topics=config").send().await.unwrap()
+        };
+        let mut streams = Vec::new();
+        for number in 0..8 {
+            streams.push(open(&two[number % 2]).await);
+            assert_eq!(streams[number].status(), 200, "{number}");
+        }
+        for browser in &two {
+            assert_eq!(open(browser).await.status(), 503);
+        }
+        assert_eq!(open(&Browser::signed_in(&daemon, KIM).await).await.status(), 200);
+    }
+
+    async fn people_see_who_else_looks_at_a_lead(place: Place) {
+        let daemon = place.start(USERS).await;
+        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+        let lead = posted.field("lead_id").to_owned();
+        let (dana, kim) = (Browser::signed_in(&daemon, DANA).await, Browser::signed_in(&daemon, KIM).await);
+        let look = async |browser: &Browser<'_>| {
+            let path = format!("/api/v1/events?topics=lead/{lead}");
+            let mut stream = browser.prepare(Method::GET, &path).send().await.unwrap();
+            let mut told = String::new();
+            while !told.contains("people") {
+                told.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
+            }
+            (stream, told)
+        };
+        let page = async |browser: &Browser<'_>| browser.get(&format!("/leads/{lead}")).await.text;
+        assert!(!page(&dana).await.contains("is here"));
+        let (stream, told) = look(&kim).await;
+        assert!(told.contains("\"people\":\"kim\""), "{told}");
+        assert!(page(&dana).await.contains("kim</bdi></b> is here"));
+        assert!(page(&kim).await.contains("data-whole=\"kim\"") && !page(&kim).await.contains("is here"));
+        let (_own, told) = look(&dana).await;
+        assert!(told.contains("kim"), "{told}");
+        assert!(page(&dana).await.contains("data-whole=\"dana, kim\""));
+        // They leave with their stream.
+        drop(stream);
+        eventually(PATIENCE, async || (!page(&dana).await.contains("kim</bdi></b> is here")).then_some(())).await;
     }
 
     async fn a_role_says_what_a_person_may_do(place: Place) {
@@ -415,6 +499,23 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
     assert_eq!(code.field("url"), url);
 }
 
+/// A proxy on this machine takes TLS off, and nothing is configured for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_local_proxy_with_tls_gets_a_cookie_for_https() {
+    let daemon = Place::sqlite().start(USERS).await;
+    let browser = Browser::new(&daemon);
+    let over_tls = |request: RequestBuilder| request.header("x-forwarded-proto", "https");
+    let answer = ask(over_tls(browser.post("/login").form(&[("token", DANA)]))).await;
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("__Host-postroom=") && cookie.ends_with("; Secure"), "{cookie}");
+    let value = cookie.split(';').next().unwrap();
+    let page = browser.http.get(daemon.url("/clients/demo")).header("cookie", value);
+    // What is said of the host is not believed.
+    let page = ask(over_tls(page).header("x-forwarded-host", "evil.example")).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.text.contains("https://127.0.0.1:") && !page.text.contains("evil.example"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_holds_while_the_database_is_away() {
     let Some(place) = Place::postgres() else { return };
@@ -429,11 +530,22 @@ async fn a_session_holds_while_the_database_is_away() {
     }
     let answer = Browser::new(&daemon).sign_in(DANA).await;
     assert_eq!(answer.status, 503, "nobody signs in: {answer:?}");
+    // Who signs out meanwhile is out, and that is stored later.
+    assert_eq!(ask(dana.post("/logout")).await.status, 303);
+    assert_eq!(dana.get("/api/v1/actors").await.status, 401);
     proxy.set(Way::Open);
     eventually(PATIENCE, async || {
         (Browser::new(&daemon).sign_in(DANA).await.status == 303).then_some(())
     })
     .await;
+    eventually(PATIENCE, async || {
+        let sessions = ask(daemon.api(Method::GET, "/sessions?user=dana")).await;
+        let first = sessions.items().last().expect("the first session of dana").clone();
+        (first["ended"] == "revoked").then_some(())
+    })
+    .await;
+    let ends = ask(daemon.api(Method::GET, "/audit?action=session.revoke")).await;
+    assert_eq!(ends.items().iter().filter(|it| it["actor"] == "dana").count(), 1, "{ends:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
