@@ -25,12 +25,26 @@ impl SearchTerms {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let id = if is_number { text.parse().ok().filter(|id| *id > 0) } else { None };
         let mut identities = vec![text.to_owned(), text.to_lowercase()];
-        identities.extend(phones(text));
+        // A number that is not stored in E.164 is stored as its digits.
+        let phones = phones(text);
+        if !phones.is_empty() {
+            identities.push(text.chars().filter(char::is_ascii_digit).collect());
+        }
+        identities.extend(phones);
         identities.extend(profile(text));
         identities.retain(|value| !value.is_empty());
         identities.sort();
         identities.dedup();
         Self { id, text: text.to_owned(), identities }
+    }
+
+    /// Those of the identities that are phone numbers in E.164.
+    pub fn phones(&self) -> impl Iterator<Item = &str> {
+        let is_phone = |it: &&String| {
+            let digits = it.strip_prefix('+');
+            digits.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        self.identities.iter().filter(is_phone).map(String::as_str)
     }
 }
 
@@ -72,9 +86,9 @@ mod tests {
         for (text, id, identities) in [
             (" 383812725093957633 ", Some(383_812_725_093_957_633), &["383812725093957633"][..]),
             ("Dana@Example.com", None, &["Dana@Example.com", "dana@example.com"]),
-            ("+1 (212) 555-0123", None, &["+1 (212) 555-0123", "+12125550123"]),
-            ("212.555.0123", None, &["+12125550123", "+2125550123", "212.555.0123"]),
-            ("0049 30 1234567", None, &["+49301234567", "0049 30 1234567"]),
+            ("+1 (212) 555-0123", None, &["+1 (212) 555-0123", "+12125550123", "12125550123"]),
+            ("212.555.0123", None, &["+12125550123", "+2125550123", "212.555.0123", "2125550123"]),
+            ("0049 30 1234567", None, &["+49301234567", "0049 30 1234567", "0049301234567"]),
             (
                 "https://www.linkedin.com/in/Dana/?trk=x",
                 None,

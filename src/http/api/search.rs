@@ -42,7 +42,7 @@ struct SearchHitJson<'a> {
     id: RowKey,
     client_id: Option<&'a str>,
     lead_id: Option<RowKey>,
-    /// `id`, `request_id`, or the kind of the identity.
+    /// `id`, `request_id`, `provider_id`, or the kind of the identity.
     found_by: &'a str,
 }
 

@@ -3,15 +3,12 @@
 //! both.
 
 use super::{
-    Desk, ListedQuarantine, MessageFilter, Page, QuarantineFilter,
-    jobs::count,
-    quarantine,
-    search::{self, IdentityLookUp},
+    Desk, ListedQuarantine, MessageFilter, Page, QuarantineFilter, quarantine, search,
     sought::{self, Needle},
-    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES},
+    values::{self, CLIENTS_OF_LEADS},
     written,
 };
-use crate::domain::{Id, IdentityKind, Timestamp, event::KeyKind};
+use crate::domain::{ChannelDirectory, Id, IdentityKind, SearchTerms, Timestamp};
 use crate::store::engine::{
     StoreError,
     sessions::Sessions,
@@ -19,7 +16,6 @@ use crate::store::engine::{
     tx::{group, read},
 };
 use sea_orm::QueryResult;
-use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 
 sql! {
@@ -27,19 +23,6 @@ sql! {
     static READ_RECEIVED_MESSAGES =
         "select m.id, m.client_id, m.lead_id, m.channel, m.direction, m.source, m.event_type, m.provider_id, m.request_id, \
            @ms(m.sent_at) as sent_at, @ms(m.created_at) as created_at from messages m where m.id @ids($1)";
-
-    /// The messages that a request brought, newest first. By `messages_by_request`.
-    static FIND_MESSAGES_OF_REQUEST =
-        "select m.id from messages m where m.request_id = $1 and m.id < $2 order by m.id desc limit $3";
-
-    /// The quarantined webhooks that a request brought, newest first. By `quarantine_by_request`.
-    static FIND_QUARANTINED_OF_REQUEST =
-        "select q.id from quarantine q where q.request_id = $1 and q.id < $2 order by q.id desc limit $3";
-
-    /// The messages that a key names. By primary key.
-    static FIND_MESSAGES_BY_KEY =
-        "select k.message_id as id from @rows($1, client_id text, channel text, kind text, key text) g join message_keys k \
-           on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = g.key";
 }
 
 /// How many quarantined webhooks are searched for a text, and the most bytes of their bodies.
@@ -47,8 +30,6 @@ pub const BODIES_SEARCHED: usize = 200;
 const SEARCHED_BYTES_MAX: i64 = 4 << 20;
 /// The most leads of which messages are listed: an address belongs to one lead of a client.
 const LEADS_MAX: usize = 50;
-/// The fewest digits of a text that is taken for a phone number.
-const DIGITS_MIN: usize = 7;
 
 /// Selects what was received. The values of a field are alternatives; all fields must match; an
 /// empty field matches all.
@@ -127,7 +108,9 @@ impl Desk {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<ReceivedRow>, StoreError> {
-        self.db.call(|db| async move { page(db.api(), &filter, limit, cursor).await }).await
+        self.db
+            .call(|db| async move { page(db.api(), db.channels(), &filter, limit, cursor).await })
+            .await
     }
 }
 
@@ -140,6 +123,7 @@ struct FoundIds {
 
 async fn page(
     reader: &Sessions,
+    channels: &ChannelDirectory,
     filter: &ReceivedFilter,
     limit: usize,
     cursor: Option<Id>,
@@ -147,7 +131,7 @@ async fn page(
     let before = cursor.unwrap_or(Id::MAX);
     // 1. Which rows.
     let found = match &filter.sought {
-        Some(text) => find(reader, filter, text, before, limit + 1).await?,
+        Some(text) => find(reader, channels, filter, text, before, limit + 1).await?,
         None => newest(reader, filter, before, limit + 1).await?,
     };
     let all: BTreeSet<Id> = found.messages.union(&found.quarantined).copied().collect();
@@ -207,47 +191,39 @@ fn in_quarantine(filter: &ReceivedFilter) -> QuarantineFilter {
 /// the address or phone number of their lead.
 async fn find(
     reader: &Sessions,
+    channels: &ChannelDirectory,
     filter: &ReceivedFilter,
     text: &str,
     before: Id,
     most: usize,
 ) -> Result<FoundIds, StoreError> {
-    let mut found = FoundIds::default();
-    let of_request = || [text.into(), before.into(), count(most)];
+    let (mut found, terms) = (FoundIds::default(), SearchTerms::of(text));
+    let text = terms.text.as_str();
     // 1. By the id of the request.
-    found.messages.extend(ids(&read(reader, &FIND_MESSAGES_OF_REQUEST, of_request()).await?)?);
-    let quarantined = read(reader, &FIND_QUARANTINED_OF_REQUEST, of_request()).await?;
-    found.quarantined.extend(ids(&quarantined)?);
+    for hit in search::by_request(reader, text, before, most).await? {
+        let of_kind = match hit.kind.as_str() {
+            "message" => &mut found.messages,
+            _ => &mut found.quarantined,
+        };
+        of_kind.insert(hit.id);
+    }
     // 2. By our own id.
-    let own: Option<Id> = text.parse().ok().filter(|id| *id > 0);
+    let own = terms.id;
     found.messages.extend(own);
     found.quarantined.extend(own);
-    // 3. By the provider's id, unless the channel makes its keys of more than that.
-    let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, &filter.client).await?;
-    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, &filter.channel).await?;
-    let keys: Vec<SoughtKey<'_>> = pairs
-        .iter()
-        .flat_map(|(client_id, channel)| {
-            [KeyKind::Reply, KeyKind::Sent].map(|kind| SoughtKey {
-                client_id,
-                channel,
-                kind: kind.as_str(),
-                key: text,
-            })
-        })
-        .collect();
-    found.messages.extend(ids(&read(reader, &FIND_MESSAGES_BY_KEY, [group(&keys)?]).await?)?);
+    // 3. By the provider's id.
+    let by_provider = search::by_provider(reader, text, &filter.client, &filter.channel).await?;
+    found.messages.extend(by_provider.iter().map(|hit| hit.id));
     // 4. By the lead.
     let mut leads: BTreeSet<Id> = own.into_iter().collect();
-    leads.extend(leads_with(reader, filter, text).await?.into_iter().take(LEADS_MAX));
+    leads.extend(leads_with(reader, channels, filter, &terms).await?.into_iter().take(LEADS_MAX));
     if !leads.is_empty() {
         let of_leads =
             MessageFilter { lead: leads.into_iter().collect(), ..MessageFilter::default() };
         found.messages.extend(written::message_ids(reader, &of_leads, before, most).await?);
     }
     // 5. What nobody has understood, by its text.
-    let needles: Vec<Needle> = needles(text);
-    if !needles.is_empty() {
+    if let Some(needle) = needle(&terms) {
         let newest =
             quarantine::weighed(reader, in_quarantine(filter), BODIES_SEARCHED, Some(before))
                 .await?;
@@ -257,65 +233,27 @@ async fn find(
             bytes <= SEARCHED_BYTES_MAX
         });
         let bounded: Vec<_> = bounded.collect();
-        found.quarantined.extend(sought::among(reader, &bounded, &needles).await?);
+        found.quarantined.extend(sought::among(reader, &bounded, &[needle]).await?);
     }
     Ok(found)
 }
 
-#[derive(Serialize)]
-struct SoughtKey<'a> {
-    client_id: &'a str,
-    channel: &'a str,
-    kind: &'a str,
-    key: &'a str,
-}
-
 async fn leads_with(
     reader: &Sessions,
+    channels: &ChannelDirectory,
     filter: &ReceivedFilter,
-    text: &str,
+    terms: &SearchTerms,
 ) -> Result<Vec<Id>, StoreError> {
-    let identities = identities(text);
-    if identities.is_empty() {
-        return Ok(Vec::new());
-    }
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
-    let rows: Vec<IdentityLookUp<'_>> = clients
-        .iter()
-        .flat_map(|client_id| {
-            identities.iter().map(move |(kind, value)| IdentityLookUp {
-                client_id,
-                kind: kind.as_str(),
-                value,
-            })
-        })
-        .collect();
-    ids(&search::leads_with(reader, &rows, LEADS_MAX).await?)
-}
-
-/// The identities that a person may mean by a text.
-fn identities(text: &str) -> Vec<(IdentityKind, String)> {
-    let text = text.trim();
-    if text.contains('@') {
-        return vec![(IdentityKind::MAIL_ADDRESS, text.to_lowercase())];
-    }
-    let is_phone =
-        |c: char| c.is_ascii_digit() || matches!(c, ' ' | '+' | '-' | '.' | '(' | ')' | '/');
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    if digits.len() < DIGITS_MIN || !text.chars().all(is_phone) {
-        return Vec::new();
-    }
-    // A number is stored in E.164, else as its digits.
-    let plus = format!("+{}", digits.trim_start_matches("00"));
-    vec![(IdentityKind::PHONE, plus), (IdentityKind::PHONE, digits)]
+    let sought = search::identities(&clients, channels, terms);
+    ids(&search::leads_with(reader, &sought, LEADS_MAX).await?)
 }
 
 /// What is sought in bodies that nobody has understood.
-fn needles(text: &str) -> Vec<Needle> {
-    let identities = identities(text);
-    match identities.first() {
-        Some((kind, value)) => Needle::of(kind.as_str(), value).into_iter().collect(),
-        None => Needle::of("", text).into_iter().collect(),
+fn needle(terms: &SearchTerms) -> Option<Needle> {
+    match terms.phones().next() {
+        Some(phone) => Needle::of(IdentityKind::PHONE.as_str(), phone),
+        None => Needle::of("", &terms.text),
     }
 }
 
@@ -345,18 +283,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_or_a_number_is_sought_as_it_is_stored() {
+    fn an_address_or_a_number_is_sought_as_people_write_it() {
         for (text, expected) in [
-            (" Dana@Example.com ", vec![("email", "dana@example.com")]),
-            ("+1 (212) 555-0123", vec![("phone", "+12125550123"), ("phone", "12125550123")]),
-            ("00491701234567", vec![("phone", "+491701234567"), ("phone", "00491701234567")]),
-            ("555-01", vec![]),
-            ("019a2b7c-1234-7abc-8def-0123456789ab", vec![]),
+            (" Dana@Example.com ", Some(Needle::Address("dana@example.com".to_owned()))),
+            ("+1 (212) 555-0123", Some(Needle::Digits("125550123".to_owned()))),
+            ("00491701234567", Some(Needle::Digits("701234567".to_owned()))),
+            ("555-01", Some(Needle::Word("555-01".to_owned()))),
+            ("abc", None),
         ] {
-            let found = identities(text);
-            let found: Vec<_> =
-                found.iter().map(|(kind, value)| (kind.as_str(), value.as_str())).collect();
-            assert_eq!(found, expected, "{text}");
+            assert_eq!(needle(&SearchTerms::of(text)), expected, "{text}");
         }
     }
 }

@@ -4,9 +4,9 @@
 use super::{
     Desk,
     jobs::count,
-    values::{self, CLIENTS_OF_LEADS},
+    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES},
 };
-use crate::domain::{ChannelDirectory, Id, SearchTerms};
+use crate::domain::{ChannelDirectory, Id, SearchTerms, event::KeyKind};
 use crate::store::engine::{
     StoreError,
     sessions::Sessions,
@@ -29,6 +29,22 @@ sql! {
          union all select 'operation', x.id, null, null from operations x where x.id = $1 \
          union all select 'node', x.id, null, null from nodes x where x.id = $1";
 
+    /// The messages that a key names. By primary keys.
+    static FIND_BY_KEY =
+        "select 'message' as type, m.id, m.client_id, m.lead_id \
+         from @rows($1, client_id text, channel text, kind text) g \
+         join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = $2 \
+         join messages m on m.id = k.message_id";
+
+    /// The messages with a key that begins with `$2`, at most `$4`. Such keys lie before `$3`. By
+    /// primary keys.
+    static FIND_BY_KEY_START =
+        "select 'message' as type, m.id, m.client_id, m.lead_id \
+         from @rows($1, client_id text, channel text, kind text) g join messages m on m.id @each( \
+           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind \
+             and k.key >= $2 and k.key < $3 and substr(k.key, 1, length($2)) = $2 order by k.key limit $4) \
+         order by m.id desc limit $4";
+
     /// The leads with one of these identities, at most `$2`. By primary key.
     static FIND_BY_IDENTITY =
         "select 'lead' as type, i.lead_id as id, i.client_id, i.lead_id, i.kind, i.value \
@@ -36,17 +52,19 @@ sql! {
          join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value \
          order by i.lead_id desc limit $2";
 
-    /// What came with a request: messages and webhooks in quarantine, at most `$2` of each. By
-    /// `messages_by_request` and `quarantine_by_request`.
+    /// What came with a request, before row `$2`: messages and webhooks in quarantine, newest first,
+    /// at most `$3` of each. By `messages_by_request` and `quarantine_by_request`.
     static FIND_BY_REQUEST =
-        "select * from (select 'message' as type, x.id, x.client_id, x.lead_id from messages x where x.request_id = $1 \
-           order by x.id desc limit $2) m \
+        "select * from (select 'message' as type, x.id, x.client_id, x.lead_id from messages x \
+           where x.request_id = $1 and x.id < $2 order by x.id desc limit $3) m \
          union all select * from (select 'quarantine' as type, x.id, x.client_id, cast(null as bigint) as lead_id from quarantine x \
-           where x.request_id = $1 order by x.id desc limit $2) q";
+           where x.request_id = $1 and x.id < $2 order by x.id desc limit $3) q";
 }
 
 /// The most things of one kind that are found.
 const FOUND_MAX: usize = 50;
+/// The fewest characters of an id that is looked for as the beginning of a key.
+const KEY_START_MIN: usize = 8;
 /// The most look-ups of identities in one statement.
 const LOOKED_UP_MAX: usize = 20_000;
 
@@ -61,7 +79,7 @@ pub struct SearchHit {
     pub client_id: Option<String>,
     /// The lead that it is about.
     pub lead_id: Option<Id>,
-    /// By what it was found: `id`, `request_id`, or the kind of the identity.
+    /// By what it was found: `id`, `request_id`, `provider_id`, or the kind of the identity.
     pub found_by: String,
 }
 
@@ -121,6 +139,62 @@ pub(super) async fn leads_with(
     Ok(rows)
 }
 
+/// What came with a request, before this row, newest first: at most `most` messages, and as many
+/// webhooks in quarantine.
+pub(super) async fn by_request(
+    reader: &Sessions,
+    request_id: &str,
+    before: Id,
+    most: usize,
+) -> Result<Vec<SearchHit>, StoreError> {
+    if request_id.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = [request_id.into(), before.into(), count(most)];
+    let rows = read(reader, &FIND_BY_REQUEST, values).await?;
+    rows.iter().map(|row| SearchHit::from_row(row, Some("request_id"))).collect()
+}
+
+/// The messages to which a provider gave this id, in these clients and on these channels; in all if
+/// none are named. The id is a key, or the beginning of one: a channel whose provider uses an id
+/// twice makes its keys of the id, a colon and a hash.
+pub(super) async fn by_provider(
+    reader: &Sessions,
+    id: &str,
+    clients: &[String],
+    channels: &[String],
+) -> Result<Vec<SearchHit>, StoreError> {
+    #[derive(Serialize)]
+    struct KeyPlace<'a> {
+        client_id: &'a str,
+        channel: &'a str,
+        kind: &'static str,
+    }
+    if id.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, clients).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, channels).await?;
+    let of_pair = |(client_id, channel)| {
+        [KeyKind::Reply, KeyKind::Sent].map(|kind| KeyPlace {
+            client_id,
+            channel,
+            kind: kind.as_str(),
+        })
+    };
+    let pairs = pairs.iter().map(|(client, channel)| (client.as_str(), channel.as_str()));
+    let places = group(&pairs.flat_map(of_pair).collect::<Vec<_>>())?;
+    let mut rows = read(reader, &FIND_BY_KEY, [places.clone(), id.into()]).await?;
+    // A hash is of digits and small letters up to `f`, which come before `z` in every collation. A
+    // short text would be the beginning of too many keys.
+    if id.len() >= KEY_START_MIN && !id.contains(char::is_whitespace) {
+        let (start, end) = (format!("{id}:"), format!("{id}:z"));
+        let values = [places, start.into(), end.into(), count(FOUND_MAX)];
+        rows.extend(read(reader, &FIND_BY_KEY_START, values).await?);
+    }
+    rows.iter().map(|row| SearchHit::from_row(row, Some("provider_id"))).collect()
+}
+
 async fn by_id(reader: &Sessions, id: Id) -> Result<Vec<SearchHit>, StoreError> {
     let rows = read(reader, &FIND_BY_ID, [id.into()]).await?;
     rows.iter().map(|row| SearchHit::from_row(row, Some("id"))).collect()
@@ -138,13 +212,10 @@ async fn find(
         found = by_id(reader, id).await?;
     }
     // 2. By request.
-    if !terms.text.is_empty() {
-        let values = [terms.text.as_str().into(), count(FOUND_MAX)];
-        for row in &read(reader, &FIND_BY_REQUEST, values).await? {
-            found.push(SearchHit::from_row(row, Some("request_id"))?);
-        }
-    }
-    // 3. By identity.
+    found.extend(by_request(reader, &terms.text, Id::MAX, FOUND_MAX).await?);
+    // 3. By the id that a provider gave a message.
+    found.extend(by_provider(reader, &terms.text, &[], &[]).await?);
+    // 4. By identity.
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &[]).await?;
     let sought = identities(&clients, channels, terms);
     for row in &leads_with(reader, &sought, FOUND_MAX).await? {
@@ -156,7 +227,7 @@ async fn find(
 }
 
 /// Every identity that the text may be.
-fn identities<'a>(
+pub(super) fn identities<'a>(
     clients: &'a BTreeSet<String>,
     channels: &ChannelDirectory,
     terms: &'a SearchTerms,

@@ -38,6 +38,15 @@ on_both_daemons! {
             .await
             .remove(0);
         let job = text.job_ids().remove(0);
+        // The provider's id, of which the key of its channel is only a part.
+        let provider = db
+            .texts(&format!("select provider_id from messages where lead_id = {of_mail}"))
+            .await
+            .remove(0);
+        let key = db.texts("select key from message_keys where channel = 'instantly'").await.remove(0);
+        assert!(key.starts_with(&format!("{provider}:")), "{key}");
+        let received = ask(daemon.api(Method::GET, &format!("/received?q={provider}"))).await;
+        assert_eq!(received.items().len(), 1, "{received:?}");
         let lead = |id: &str| Some(format!("/leads/{id}"));
         let spaced = format!("{} {}-{}", &phone[..5], &phone[5..8], &phone[8..]);
         for (q, to) in [
@@ -45,6 +54,7 @@ on_both_daemons! {
             (of_text.as_str(), lead(&of_text)),
             (text.field("message_id"), lead(&of_text)),
             (" req-7d3f ", lead(&of_text)),
+            (provider.as_str(), lead(&of_mail)),
             (phone.as_str(), lead(&of_text)),
             (spaced.as_str(), lead(&of_text)),
             (address.as_str(), lead(&of_mail)),

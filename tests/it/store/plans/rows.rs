@@ -648,7 +648,7 @@ fn by_hand() -> Vec<Row> {
             [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))})), number(50)],
         )
         .finds(50),
-        api("FIND_BY_REQUEST", [text("r777"), number(50)]).of(2).finds(2),
+        api("FIND_BY_REQUEST", [text("r777"), NEWEST, number(50)]).of(2).finds(2),
         writer("READ_DECIDED", [number(5)]).of(1).finds(1),
         writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
             .of(1)
@@ -764,6 +764,11 @@ fn lists() -> Vec<Row> {
         these(Json::Array(clients.iter().map(row).collect()))
     };
     let everybody: Vec<String> = (0..50).map(|n| client(n + 50)).collect();
+    let places = || {
+        let place =
+            |client: &String| json!({"client_id": client, "channel": "sms", "kind": "reply"});
+        these(everybody.iter().map(place).collect())
+    };
     let audit_of = |values: &[&str]| {
         let rows: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
         [number(0), NEWEST, PAGE, these(rows.into())]
@@ -906,13 +911,22 @@ fn lists() -> Vec<Row> {
             .of(51)
             .finds(1),
         api("READ_RECEIVED_MESSAGES", [ids(spread)]).finds(300),
-        api("FIND_MESSAGES_OF_REQUEST", [text("r5"), NEWEST, PAGE]).of(51).finds(1),
-        api("FIND_QUARANTINED_OF_REQUEST", [text("r5"), NEWEST, PAGE]).of(51).finds(1),
-        api("FIND_MESSAGES_BY_KEY", [group(|n| json!({"client_id": client(spread(n)), "channel": "sms", "kind": "reply", "key": format!("key of a message {}", spread(n))}))])
-            .finds(270),
+        api("FIND_BY_KEY", [places(), text("key of a message 5")]).of(51).finds(1),
+        api(
+            "FIND_BY_KEY_START",
+            [places(), text("key of a message 5:"), text("key of a message 5:z"), number(50)],
+        )
+        .of(51)
+        .finds(0),
         api("READ_LEAD_NAMES", [ids(spread)]).finds(300),
-        api("READ_LAST_RECEIVED", [in_all("channel", "sms"), number(20)]).of(51).a_row(60, 800).finds(51),
-        api("COUNT_UNDECIDED_OF", [in_all("channel", "sms"), number(100)]).of(51).a_row(120, 1_500).finds(51),
+        api("READ_LAST_RECEIVED", [in_all("channel", "sms"), number(20)])
+            .of(51)
+            .a_row(60, 800)
+            .finds(51),
+        api("COUNT_UNDECIDED_OF", [in_all("channel", "sms"), number(100)])
+            .of(51)
+            .a_row(120, 1_500)
+            .finds(51),
         api("READ_LISTED_IDENTITIES", [ids(spread), number(100)]).finds(300),
         api("READ_LISTED_MESSAGES", [ids(spread), Value::Small(2_000)]).finds(300),
         api("READ_LISTED_DRAFTS", [ids(spread), Value::Small(2_000), Value::Small(8_000)])
@@ -988,6 +1002,12 @@ fn lists() -> Vec<Row> {
             .note("a rare status")
             .of(51)
             .finds(1),
+        api("LIST_SNOOZED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
+            .of(51)
+            .finds(0),
+        api("LIST_BLOCKED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
+            .of(51)
+            .finds(0),
         api("LIST_DRAFTS_OF_LEADS", of_two_leads(0, none())).of(51).finds(2),
         api("LIST_DRAFTS_OF_LEADS", of_two_leads(1, these(json!([{"value": "superseded"}]))))
             .note("in a state")
@@ -1002,12 +1022,6 @@ fn lists() -> Vec<Row> {
             .note("a rare status")
             .of(51)
             .finds(1),
-        api("LIST_SNOOZED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
-            .of(51)
-            .finds(0),
-        api("LIST_BLOCKED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
-            .of(51)
-            .finds(0),
         api("LIST_DELIVERIES_OF_LEADS", of_two_leads(0, none())).of(51).finds(2),
         api("LIST_DELIVERIES_OF_LEADS", of_two_leads(1, these(json!([{"value": "sent"}]))))
             .note("that were sent")
