@@ -4,6 +4,7 @@ use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
+    overview::sent_in_a_day,
     parts::{
         Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, empty, number, older,
         outside, two,
@@ -42,6 +43,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let body = html! {
         div.head { h1 { "Clients" } span.end { (copy_command(&visit, "postroom clients list", &[])) } }
         @if !known.is_counted() { (away()) }
+        @if cursor.is_none() { (sent_in_a_day(&visit)) }
         div.stale[!known.is_counted()] {
             @if configured.is_empty() && gone.is_empty() {
                 (empty("No client is configured.", "Add one under [[clients]] in config/local.toml; the file is read again as soon as it is saved."))

@@ -5,6 +5,7 @@ use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
+    overview::webhooks_of_a_day,
     parts::{
         ButtonLook, Chip, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, ago, button,
         chips, choice, clock, command, dialog, empty, field, hidden_input, id, id_link,
@@ -98,6 +99,7 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     Ok(html! {
         (filter(visit))
+        @if sought.is_none() && cursor.is_none() { (webhooks_of_a_day(visit)) }
         div.ut { (outcome_chips(visit)) }
         (known_since(visit, sought.as_deref()))
         div.mt {

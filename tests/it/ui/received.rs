@@ -95,6 +95,8 @@ on_both_daemons! {
         assert_eq!(shown.status, 200);
         shown.has("refused: 401").has("no such client").has("not understood").has("duplicate");
         shown.has("is known since").has("of this node").lacks("<script>alert").has("&lt;script&gt;");
+        shown.has("Webhooks of a day on this node, by outcome");
+        page(&daemon, "/received?client=demo").await.lacks("Webhooks of a day");
         page(&daemon, "/received?q=again-7").await.has("newest 200 webhooks in quarantine").lacks("refused: 401</span>");
         page(&daemon, "/received?q=nothing").await.has("Nothing was received under this id");
         assert_eq!(page(&daemon, "/received?clients=demo").await.status, 400);

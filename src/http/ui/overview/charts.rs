@@ -223,7 +223,7 @@ pub(super) fn section(visit: &Visit, range: Range) -> Markup {
             div data-part="charts" {
                 div.charts {
                     @for chart in &charts { (chart) }
-                    (sent(&lately.sent, axis))
+                    (rows("Sent, by channel", &lately.sent, axis))
                 }
                 (numbers(&charts, visit.now))
             }
@@ -248,8 +248,37 @@ fn chart<'a>(
     Chart { title, key, axis, lines: lines.collect(), spell, is_stacked }
 }
 
-/// The channels as rows of bars, because five colours would mean nothing.
-fn sent(named: &[NamedLine], axis: Axis) -> Markup {
+/// How many webhooks this node has answered within a day, by outcome. Nothing is shown where the
+/// page is limited to some clients: it is counted over all.
+pub(in crate::http::ui) fn webhooks_of_a_day(visit: &Visit) -> Markup {
+    let step = Range::Day.span().step_seconds();
+    let of_a_day = |lately: Lately| {
+        let bars_of = |(name, rates, style): NamedLine| (name, bars(&rates, step), style);
+        lately.webhooks.into_iter().map(bars_of).collect()
+    };
+    of_all_clients(visit, "Webhooks of a day on this node, by outcome", of_a_day)
+}
+
+/// How many answers this node has sent within a day, by channel. See [`webhooks_of_a_day`].
+pub(in crate::http::ui) fn sent_in_a_day(visit: &Visit) -> Markup {
+    of_all_clients(visit, "Sent in a day by this node, by channel", |lately| lately.sent)
+}
+
+fn of_all_clients(
+    visit: &Visit,
+    title: &str,
+    named: impl FnOnce(Lately) -> Vec<NamedLine>,
+) -> Markup {
+    if !visit.clients().is_empty() {
+        return html! {};
+    }
+    let axis = Axis { from: visit.now.plus_millis(-Range::Day.millis()), to: visit.now };
+    let named = named(Lately::of(visit, Range::Day));
+    html! { div.charts.ut data-part="day" { (rows(title, &named, axis)) } }
+}
+
+/// Lines as rows of bars, because many colours would mean nothing.
+fn rows(title: &str, named: &[NamedLine], axis: Axis) -> Markup {
     let top = named.iter().flat_map(|it| &it.1).copied().fold(0.0, f64::max);
     let time = |at: crate::domain::Timestamp| {
         let text = at.to_string();
@@ -257,7 +286,7 @@ fn sent(named: &[NamedLine], axis: Axis) -> Markup {
     };
     html! {
         figure {
-            figcaption { "Sent, by channel" }
+            figcaption { (title) }
             ul.multi {
                 @for (name, values, _) in named {
                     li {

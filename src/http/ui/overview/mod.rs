@@ -7,6 +7,8 @@ mod foot;
 mod steps;
 mod tables;
 
+pub(super) use self::charts::{sent_in_a_day, webhooks_of_a_day};
+
 use super::{
     PageResult,
     frame::{PageContent, PagePlace},
