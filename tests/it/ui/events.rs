@@ -255,6 +255,10 @@ async fn streams_are_bounded_and_what_is_wrong_is_said() {
     streams.truncate(32);
     eventually(PROMPT, async || (open_now().await == 32).then_some(())).await;
     assert_eq!(open("another").await.status(), StatusCode::OK);
+    // What was pruned is told as gone.
+    let mut gone = Stream::open(&daemon, "gone", "job/7,lead/7").await;
+    gone.shows("job/7", "status", "gone").await;
+    gone.shows("lead/7", "status", "gone").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
