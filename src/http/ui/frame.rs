@@ -6,6 +6,7 @@ use super::{
     parts::{Sign, Tone, at, live_count},
     visit::{Theme, Visit},
 };
+use crate::domain::visible::visible;
 use actix_web::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
@@ -92,11 +93,11 @@ pub(super) struct PageContent {
 
 impl PageContent {
     /// A page. Its body has the one `h1`. Its title says the same for tabs, such as
-    /// `Jobs · failed · acme`.
-    pub(super) fn new(place: PagePlace, title: impl Into<String>, body: Markup) -> Self {
+    /// `Jobs · failed · acme`. A text from outside in it cannot turn or hide the rest.
+    pub(super) fn new(place: PagePlace, title: impl AsRef<str>, body: Markup) -> Self {
         Self {
             place,
-            title: title.into(),
+            title: visible(title.as_ref(), &[]).into_owned(),
             body,
             topics: String::new(),
             refresh_seconds: None,

@@ -31,6 +31,8 @@ use std::io::Write as _;
 pub(super) const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types postroom";
+/// When the script asks again for a page that could not be answered, in seconds.
+const AGAIN_SECONDS: u32 = 5;
 /// A shorter answer would not become shorter.
 const COMPRESSED_FROM_BYTES: usize = 1_024;
 
@@ -69,10 +71,12 @@ fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     let visit = request.extensions().get::<Visit>().cloned();
     let request_id = request_id::of(request);
     let again = visit.as_ref().map_or_else(|| at("/"), Visit::here);
+    let is_for_now = problem.status().is_server_error();
     let body = html! {
         div.problem {
             h1 { (problem.title()) }
             p.say { (sentence(problem.detail())) }
+            @if is_for_now && visit.is_some() { p.mut { "This page comes by itself once it can be shown." } }
             p.row.mt {
                 (link_button(&again, "Try again"))
                 @if visit.is_some() { (link_button(&at("/"), "Overview")) }
@@ -81,6 +85,7 @@ fn problem_page(request: &HttpRequest, problem: &Problem) -> HttpResponse {
         }
     };
     let page = PageContent::new(PagePlace::None, problem.title(), body).status(problem.status());
+    let page = if is_for_now { page.refresh(AGAIN_SECONDS) } else { page };
     let document = frame::document(visit.as_ref(), &page).into_string();
     // The headers of the problem stay: when to ask again, and which methods there are.
     let mut response = problem.response().set_body(BoxBody::new(document));

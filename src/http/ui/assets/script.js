@@ -34,6 +34,7 @@
     try {
       const { response, page } = await fetched(address, options);
       if (visit !== visits) return;
+      isAway = response.status >= 500;
       const shown = page && one('#main', page);
       if (!shown || page.body.classList.contains('alone')) {
         location.assign(options ? response.url : address);
@@ -139,6 +140,7 @@
   let places = new Map();
   let fetchSoon = 0;
   let fetchedAt = Date.now();
+  let isAway = false; // true while the daemon answers that it cannot show the page
 
   function follow() {
     const wanted = document.hidden ? '' : main()?.dataset.topics?.split(' ').join(',') || '';
@@ -186,7 +188,7 @@
   function sign() {
     const news = one('#live');
     if (!news) return;
-    const isLive = stream?.readyState === 1;
+    const isLive = stream?.readyState === 1 && !isAway;
     const at = new Date(newsAt).toLocaleTimeString();
     const isOld = !isLive && Date.now() - newsAt > 12000;
     news.className = `live ${isLive ? 'good' : isOld ? 'warn' : 'wait'}`;
@@ -206,7 +208,11 @@
     try { answer = await fetched(location.href); } catch { sign(); return; }
     const fresh = answer.page && one('#main', answer.page);
     if (visit !== visits || !fresh || answer.page.body.classList.contains('alone')) return;
+    isAway = answer.response.status >= 500;
+    if (isAway) { sign(); return; }
     newsAt = Date.now();
+    // A page that could not be shown before.
+    if (one('.problem', main()) && answer.response.ok) { swap(answer.page, { quiet: true }); return; }
     const focus = document.activeElement;
     for (const old of all('[data-part]', main())) {
       const part = one(`[data-part="${CSS.escape(old.dataset.part)}"]`, fresh);
@@ -227,17 +233,19 @@
       if (old.isEqualNode(row) || old.contains(focus) || one(':checked, details[open]', old)) continue;
       old.replaceWith(document.adoptNode(row));
     }
-    announce(rows.size ? count : 0);
+    announce(rows.size ? count : 0, count === all('[data-row]', fresh).length);
     if (!rows.size && all('[data-row]', fresh).length) swap(answer.page, { quiet: true });
     else { ready(true); sign(); }
   }
 
-  function announce(count) {
+  // `isAll` if the whole fetched page is new: then there may be more.
+  function announce(count, isAll) {
     const place = one('[data-new]');
     if (!place) return;
+    const many = isAll ? `${count}+` : count;
     place.hidden = count === 0;
-    const text = `${count} new, show`;
-    if (count && place.textContent !== text) { place.textContent = text; tell(`${count} new. Press . to show.`); }
+    const text = `${many} new, show`;
+    if (count && place.textContent !== text) { place.textContent = text; tell(`${many} new. Press . to show.`); }
   }
 
   document.addEventListener('visibilitychange', () => {
@@ -246,7 +254,7 @@
   });
   setInterval(() => {
     if (document.hidden || !main()) return;
-    const every = Number(main().dataset.refresh || 0) || (stream?.readyState === 1 ? 30 : 10);
+    const every = Number(main().dataset.refresh || 0) || (stream?.readyState === 1 && !isAway ? 30 : 10);
     if (Date.now() - fetchedAt > every * 1000) refetch();
     follow();
     sign();

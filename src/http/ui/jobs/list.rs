@@ -208,13 +208,13 @@ fn chosen(listed: &ListedJobs<'_>) -> Markup {
 }
 
 fn topics(page: &Page<JobView>) -> String {
-    let followed = page.items.iter().filter(|job| is_open(job)).take(FOLLOWED_MAX);
+    let followed = page.items.iter().filter(|job| may_change(job)).take(FOLLOWED_MAX);
     followed.map(|job| format!("job/{}", job.id)).collect::<Vec<_>>().join(" ")
 }
 
-/// True if the job has not ended.
-const fn is_open(job: &JobView) -> bool {
-    matches!(job.status, JobStatus::Pending | JobStatus::Running)
+/// True if the job may get another state. One that has failed or was cancelled can be retried.
+const fn may_change(job: &JobView) -> bool {
+    !matches!(job.status, JobStatus::Succeeded)
 }
 
 fn table(listed: &ListedJobs<'_>, page: &Page<JobView>) -> Markup {
@@ -266,7 +266,7 @@ fn row(visit: &Visit, job: &JobView) -> TableRow {
         },
         html! {
             @if is_usual { (mark.quiet()) } @else { (mark.badge()) }
-            @if is_open(job) {
+            @if may_change(job) {
                 (live(&format!("job/{}", job.id), "status").whole(job.status.as_str()))
             }
         },

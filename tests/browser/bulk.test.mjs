@@ -1,0 +1,74 @@
+// What is done to many jobs at once.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { Browser, reads, settled } from './support/browser.mjs';
+import { Daemon, PAUSED, PEOPLE, clients, eventually } from './support/daemon.mjs';
+
+const COUNT = 2_500;
+const FILTER = 'client=acme&kind=SMS_INBOUND_POST_PROCESS';
+let daemon, browser;
+
+before(async () => {
+  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + PAUSED + clients()), Browser.start()]);
+  await daemon.many('acme', 0, COUNT, 'no');
+});
+
+afterEach(() => browser?.leave());
+
+after(async () => {
+  await browser?.stop();
+  await daemon?.stop();
+});
+
+/// How many jobs of the filter have this status.
+async function count(status) {
+  let all = 0;
+  let cursor = '';
+  do {
+    const { items, next_cursor } = await daemon.api(`/jobs?${FILTER}&status=${status}&limit=200${cursor}`);
+    all += items.length;
+    cursor = next_cursor ? `&cursor=${next_cursor}` : '';
+  } while (cursor);
+  return all;
+}
+
+test('28: jobs are cancelled by filter: counted, asked for, shown as they go, stopped half-way, and the numbers add up', async () => {
+  const page = await browser.as(daemon, 'dana', { mayFail: true });
+  await page.goto(`${daemon.base}/jobs?${FILTER}&status=pending`);
+  // 1. The count and examples are shown, and the count must be typed.
+  await page.click('text=Cancel all …');
+  const dialog = page.locator('dialog:modal');
+  await dialog.waitFor();
+  assert.equal(await dialog.locator('h2').innerText(), `Cancel ${COUNT} jobs?`);
+  assert.equal(await dialog.locator('li').count(), 4, 'three examples, and how many more');
+  await dialog.locator('input[name=typed]').fill('25');
+  await page.keyboard.press('Enter');
+  await reads(page, `only if their count is typed: ${COUNT}`);
+  assert.equal(await count('cancelled'), 0);
+  // 2. It goes on in portions, and is stopped half-way.
+  await page.goto(`${daemon.base}/jobs?${FILTER}&status=pending&ask=cancel`);
+  await dialog.locator('input[name=typed]').fill(String(COUNT));
+  await dialog.locator('button').click();
+  const strip = page.locator('[data-part=operation]');
+  await strip.getByRole('button', { name: 'Stop' }).click();
+  await strip.locator('.st', { hasText: 'stopped' }).waitFor();
+  // 3. What is told is what was done.
+  const told = await strip.innerText();
+  const number = (pattern) => Number(told.match(pattern)[1].replaceAll(',', ''));
+  const [done, total] = [number(/([\d,]+) done/), number(/([\d,]+) jobs/)];
+  assert.equal(total, COUNT, told);
+  assert.ok(done > 0 && done < COUNT, told);
+  assert.deepEqual([await count('cancelled'), await count('pending')], [done, COUNT - done]);
+  const bar = await strip.locator('svg.prog').getAttribute('aria-label');
+  assert.equal(bar, `${done} of ${COUNT}`);
+  // 4. The rest is cancelled to its end, and the page follows by itself.
+  const rest = COUNT - done;
+  await page.goto(`${daemon.base}/jobs?${FILTER}&status=pending&ask=cancel`);
+  assert.equal(await dialog.locator('h2').innerText(), `Cancel ${rest} jobs?`);
+  if (rest > 100) await dialog.locator('input[name=typed]').fill(String(rest));
+  await dialog.locator('button').click();
+  await strip.locator('.st', { hasText: 'done' }).waitFor();
+  await settled(page);
+  assert.match(await strip.innerText(), new RegExp(`${rest.toLocaleString('en')} done`));
+  await eventually('all are cancelled', async () => (await count('cancelled')) === COUNT);
+});

@@ -1,0 +1,109 @@
+// States without colours, keys that can be switched off, and what people set in their system.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { Browser, press, settled } from './support/browser.mjs';
+import { Daemon, PAUSED, PEOPLE, clients } from './support/daemon.mjs';
+
+let daemon, browser;
+
+before(async () => {
+  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + PAUSED + clients()), Browser.start()]);
+  const told = await daemon.many('acme', 0, 4);
+  await daemon.command('jobs', 'cancel', told[0].job_ids[0]);
+});
+
+afterEach(() => browser?.leave());
+
+after(async () => {
+  await browser?.stop();
+  await daemon?.stop();
+});
+
+const PAGES = ['/', '/inbox', '/jobs', '/pools', '/actors', '/received', '/deliveries', '/clients', '/config', '/system'];
+
+test('39: states are told apart by sign and word, and not by colour alone', async () => {
+  const page = await browser.as(daemon, 'dana');
+  const signs = new Map();
+  for (const where of PAGES) {
+    await page.goto(daemon.base + where);
+    const marks = await page.$$eval('.st, .chips a', (all) =>
+      all.filter((it) => it.querySelector('use') || it.matches('.st')).map((it) => ({
+        sign: it.querySelector('use')?.getAttribute('href').split('#')[1],
+        word: it.textContent.trim(),
+        isState: it.matches('main .st'),
+      })),
+    );
+    for (const { sign, word } of marks) assert.ok(sign && word, `${where}: a mark with the sign ${sign} and the word "${word}"`);
+    if (where === '/jobs') for (const { sign, word } of marks) signs.set(word.replace(/\d+/g, '').trim(), sign);
+  }
+  const states = ['due', 'running', 'retrying', 'later', 'behind', 'held', 'succeeded', 'failed', 'cancelled'];
+  const used = states.map((it) => signs.get(it));
+  assert.ok(used.every(Boolean), `each state is on the page: ${[...signs.keys()]}`);
+  assert.equal(new Set(used).size, states.length, `each state has its own sign: ${used}`);
+});
+
+test('39: keys do nothing once they are switched off, and work again once they are on', async () => {
+  const page = await browser.as(daemon, 'dana');
+  await page.goto(`${daemon.base}/jobs`);
+  const switchTo = async (word) => {
+    await page.click('details.menu.me summary');
+    await page.click(`details.menu.me >> text=${word}`);
+    await page.waitForLoadState('load');
+  };
+  await page.keyboard.press('?');
+  await page.waitForSelector('dialog:modal');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog:modal', { state: 'detached' });
+  await switchTo('Keys: on');
+  await page.waitForSelector('html[data-keys=off]');
+  for (const key of ['?', '/', 'j', 'g', 'o', '.']) await page.keyboard.press(key);
+  // A key that acts does so at once.
+  assert.equal(await page.locator('dialog:modal').count(), 0);
+  assert.equal(new URL(page.url()).pathname, '/jobs');
+  assert.equal(await page.evaluate(() => document.activeElement === document.querySelector('#find')), false);
+  assert.equal(await page.locator('kbd:visible').count(), 0, 'no key is offered');
+  await switchTo('Keys: off');
+  await page.waitForSelector('html:not([data-keys=off])');
+  await page.keyboard.press('g');
+  await page.keyboard.press('o');
+  await page.waitForURL(`${daemon.base}/`);
+  await settled(page);
+});
+
+test('39: nothing moves for those who want no motion', async () => {
+  const page = await browser.as(daemon, 'dana', { reducedMotion: 'reduce' });
+  for (const where of PAGES) {
+    await page.goto(daemon.base + where);
+    const moving = await page.evaluate(() =>
+      [...document.querySelectorAll('*')].filter((it) => {
+        const style = getComputedStyle(it);
+        return style.animationName !== 'none' || Math.max(...style.transitionDuration.split(',').map(parseFloat)) > 0;
+      }).map((it) => it.outerHTML.slice(0, 80)),
+    );
+    assert.deepEqual(moving, [], where);
+    assert.equal(await page.evaluate(() => document.getAnimations().length), 0, where);
+  }
+});
+
+test('39: forced colours keep the frame of each mark, and what is chosen is outlined', async () => {
+  const page = await browser.as(daemon, 'dana', { forcedColors: 'active' });
+  for (const where of ['/', '/inbox', '/jobs?status=cancelled', '/pools']) {
+    await page.goto(daemon.base + where);
+    const bare = await page.$$eval('.st, .note', (all) =>
+      all.filter((it) => it.checkVisibility() && parseFloat(getComputedStyle(it).borderTopWidth) < 1).map((it) => it.outerHTML.slice(0, 80)),
+    );
+    assert.deepEqual(bare, [], where);
+    const chosen = await page.$$eval('[aria-current], [aria-pressed=true]', (all) =>
+      all.filter((it) => it.checkVisibility()).map((it) => getComputedStyle(it).outlineStyle),
+    );
+    assert.ok(chosen.length > 0 && chosen.every((it) => it === 'solid'), `${where}: ${chosen}`);
+    if (process.env.SHOTS) {
+      const name = where.split('?')[0].slice(1) || 'overview';
+      const folder = path.join(process.env.SHOTS, 'forced');
+      fs.mkdirSync(folder, { recursive: true });
+      await page.screenshot({ path: path.join(folder, `${name}.png`) });
+    }
+  }
+});

@@ -1,0 +1,106 @@
+// Walks through all pages, as a person would: at 1280 and 390 pixels, light and dark.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { Browser } from './support/browser.mjs';
+import { Daemon, PEOPLE, SECRET, clients, eventually } from './support/daemon.mjs';
+import { Axe, pale, tooWide } from './support/look.mjs';
+
+const shots = process.env.SHOTS;
+// The rules of axe-core that look at colours. All others find the same in both themes.
+const OF_COLOURS = ['color-contrast', 'link-in-text-block'];
+
+let daemon, browser, pages;
+
+before(async () => {
+  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + clients()), Browser.start()]);
+  const last = await fill();
+  pages = [
+    '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
+    '/actors', '/received', '/received?tab=quarantine', '/deliveries', '/clients', '/clients/acme', '/config', '/system', '/audit',
+  ];
+  if (shots) fs.mkdirSync(shots, { recursive: true });
+});
+
+after(async () => {
+  await browser?.stop();
+  await daemon?.stop();
+});
+
+/// Posts what the pages show.
+async function fill() {
+  const texts = [
+    'Hey, yes I am interested. What does it cost?',
+    'Can we talk on Tuesday? Send me some times.',
+    'Not now, try again in spring please',
+    'Please remove me from your list',
+    'Sounds good!',
+    '<script>alert(1)</script><svg onload=alert(2)> \u202Eevil\u202C <b style="x">bold</b> ' + 'x'.repeat(400),
+  ];
+  let last;
+  for (let n = 0; n < 24; n += 1) last = await daemon.sms(n % 4 === 3 ? 'nord' : 'acme', n, texts[n % texts.length]);
+  await daemon.webhook('instantly', 'nord', { event_type: 'something_new', lead_email: 'a@example.com', campaign_id: 'c1' });
+  await fetch(`${daemon.base}/webhooks/sms/nobody`, { method: 'POST', body: '{}', headers: { 'x-webhook-secret': SECRET } });
+  await eventually('all jobs have ended', () => daemon.hasWorkedOff());
+  return last;
+}
+
+/// Walks at one width: each page is loaded once, and seen in both themes.
+async function walk(width) {
+  const isPhone = width < 500;
+  const size = { viewport: { width, height: isPhone ? 844 : 900 }, colorScheme: 'light', hasTouch: isPhone, isMobile: isPhone };
+  const page = await browser.as(daemon, 'dana', size);
+  const axe = await Axe.in(page);
+  const seen = { statuses: [], axe: [], sideways: [], pale: [] };
+  for (const where of pages) {
+    const answer = await page.goto(daemon.base + where, { waitUntil: 'load' });
+    if (answer.status() !== 200 || (await page.locator('h1').count()) !== 1) seen.statuses.push(`${where}: ${answer.status()}`);
+    for (const scheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme: scheme });
+      const at = `${where} at ${width}, ${scheme}`;
+      const wide = await tooWide(page);
+      if (wide > 0) seen.sideways.push(`${at}: by ${wide} px`);
+      for (const it of await axe.violations(scheme === 'light' ? undefined : OF_COLOURS)) seen.axe.push(`${at}: ${it}`);
+      for (const it of await pale(page)) seen.pale.push(`${at}: ${it}`);
+      if (shots) await page.screenshot({ path: path.join(shots, `${name(where)}-${width}-${scheme}.png`) });
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    if (isPhone) {
+      await page.setViewportSize({ width: 320, height: 844 });
+      const wide = await tooWide(page);
+      if (wide > 0) seen.sideways.push(`${where} at 320: by ${wide} px`);
+      await page.setViewportSize(size.viewport);
+    }
+  }
+  await page.context().close();
+  return seen;
+}
+
+function name(where) {
+  const flat = where.split('?')[0].replace(/\d{6,}/g, 'one').replace(/^\/|\/$/g, '').replaceAll('/', '-');
+  return flat || 'overview';
+}
+
+test('each page is there, light and dark, at 1280 and 390 pixels', async (t) => {
+  const [wide, small] = await Promise.all([walk(1280), walk(390)]);
+  const both = (what) => [...wide[what], ...small[what]];
+  await t.test('each page is answered and has one heading', () => assert.deepEqual(both('statuses'), []));
+  await t.test('9: no request to elsewhere, no report of the content policy, no error in the console', () => browser.blameless());
+  await t.test('38: axe-core finds nothing', () => assert.deepEqual(both('axe'), []));
+  await t.test('38: nothing scrolls sideways at 1280, 390 and 320 pixels', () => assert.deepEqual(both('sideways'), []));
+  await t.test('39: each text has a contrast of 4.5 at least', () => assert.deepEqual(both('pale'), []));
+});
+
+test('a link from the command signs in, once', async () => {
+  const link = (await daemon.command('login-link')).match(/https?:\/\/\S+/)[0];
+  const first = await (await browser.context(daemon.base)).newPage();
+  await first.goto(link);
+  await first.waitForURL(`${daemon.base}/`);
+  await first.context().close();
+  const second = await (await browser.context(daemon.base, { mayFail: true })).newPage();
+  await second.goto(link);
+  await second.waitForSelector('#e-token');
+  await second.context().close();
+  browser.blameless();
+});
