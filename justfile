@@ -66,10 +66,12 @@ timing:
     cargo build --release
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing -- --ignored --nocapture
 
-# Walks through all pages in a real browser. `just browser --shots DIRECTORY` keeps a picture of each.
+# Tests the pages in a real browser: all, or those in the files named, as in `just browser walk drafts`. With
+# `--shots DIRECTORY` the walk keeps a picture of each page.
 browser *ARGS:
     cargo build
-    cd tests/browser && npm ci --silent && node walk.mjs ../../target/debug/postroom {{ ARGS }}
+    npm --prefix tests/browser ci --silent
+    node tests/browser/run.mjs target/debug/postroom {{ ARGS }}
 
 # Measures the pages on a million leads, messages and ended jobs, on both databases, on a release build. Takes minutes.
 # FIGURES_ROWS changes the number.

@@ -4,17 +4,21 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Browser } from './support/browser.mjs';
-import { Daemon, PEOPLE, SECRET, clients, eventually } from './support/daemon.mjs';
+import { Daemon, PEOPLE, clients, eventually, fakeProvider } from './support/daemon.mjs';
 import { Axe, pale, tooWide } from './support/look.mjs';
 
 const shots = process.env.SHOTS;
 // The rules of axe-core that look at colours. All others find the same in both themes.
 const OF_COLOURS = ['color-contrast', 'link-in-text-block'];
 
-let daemon, browser, pages;
+let daemon, browser, provider, pages;
+// The pictures: the first of each path.
+const kept = new Set();
 
 before(async () => {
-  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + clients()), Browser.start()]);
+  provider = await fakeProvider();
+  const config = `${PEOPLE}[sending]\nundo = "0s"\n${clients(provider.base)}`;
+  [daemon, browser] = await Promise.all([Daemon.start(config), Browser.start()]);
   const last = await fill();
   pages = [
     '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
@@ -26,6 +30,7 @@ before(async () => {
 after(async () => {
   await browser?.stop();
   await daemon?.stop();
+  await provider?.stop();
 });
 
 /// Posts what the pages show.
@@ -40,9 +45,20 @@ async function fill() {
   ];
   let last;
   for (let n = 0; n < 24; n += 1) last = await daemon.sms(n % 4 === 3 ? 'nord' : 'acme', n, texts[n % texts.length]);
-  await daemon.webhook('instantly', 'nord', { event_type: 'something_new', lead_email: 'a@example.com', campaign_id: 'c1' });
-  await fetch(`${daemon.base}/webhooks/sms/nobody`, { method: 'POST', body: '{}', headers: { 'x-webhook-secret': SECRET } });
+  // What is not understood, what no client has, and what comes with a wrong secret.
+  const unknown = { event_type: 'something_new', timestamp: '2025-10-15T21:49:49.188Z', lead_email: 'a@example.com', reply_text: 'What is this?', email_account: 'us@example.com', campaign_id: 'c1' };
+  await daemon.webhook('instantly', 'nord', unknown);
+  for (const client of ['nobody', 'acme']) await fetch(`${daemon.base}/webhooks/sms/${client}`, { method: 'POST', body: '{}' });
   await eventually('all jobs have ended', () => daemon.hasWorkedOff());
+  // Of three answers one is sent, one is refused, and of one nobody knows whether it was taken.
+  const { items } = await daemon.api('/drafts?status=pending&client=acme&limit=3');
+  const ends = ['sent', 'failed', 'uncertain'];
+  for (const [n, fault] of [null, '422', 'close'].entries()) {
+    await fetch(`${provider.base}/fail`, { method: 'DELETE' });
+    if (fault) await fetch(`${provider.base}/fail`, { method: 'POST', body: fault });
+    await daemon.api(`/drafts/${items[n].id}/approve`, 'POST', {});
+    await eventually(`an answer is ${ends[n]}`, async () => (await daemon.api(`/deliveries?status=${ends[n]}`)).items.length === 1);
+  }
   return last;
 }
 
@@ -63,7 +79,9 @@ async function walk(width) {
       if (wide > 0) seen.sideways.push(`${at}: by ${wide} px`);
       for (const it of await axe.violations(scheme === 'light' ? undefined : OF_COLOURS)) seen.axe.push(`${at}: ${it}`);
       for (const it of await pale(page)) seen.pale.push(`${at}: ${it}`);
-      if (shots) await page.screenshot({ path: path.join(shots, `${name(where)}-${width}-${scheme}.png`) });
+      const file = shots && path.join(shots, `${name(where)}-${width}-${scheme}.png`);
+      if (file && !kept.has(file)) await page.screenshot({ path: file });
+      kept.add(file);
     }
     await page.emulateMedia({ colorScheme: 'light' });
     if (isPhone) {

@@ -75,7 +75,7 @@ fn table(visit: &Visit, caption: &str, clients: &[&ClientJson<'_>]) -> Markup {
         Column::new("client"),
         Column::new("health").below(),
         Column::new("last message by channel"),
-        Column::number("backlog").beside(),
+        Column::number("backlog"),
         Column::number("running"),
         Column::number("drafts"),
         Column::number("uncertain"),

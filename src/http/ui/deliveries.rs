@@ -46,6 +46,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let is_uncertain = filter.status == ["uncertain"];
     let page = visit.api().deliveries(filter, limit, cursor).await?;
     let uncertain_next = uncertain.next.is_some();
+    let is_empty = page.items.is_empty() && page.next.is_none();
     let uncertain = ShownSends::read(&visit, uncertain.items).await?;
     let listed = ShownSends::read(&visit, page.items).await?;
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
@@ -56,7 +57,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
         @if has_all && cursor.is_none() { (unknown_ends(&visit, &uncertain, uncertain_next)) }
         div.sec { (status_chips(&visit, has_all)) }
         div.mt { (list(&visit, &listed, is_uncertain)) }
-        (older(older_page.as_deref(), "newest first"))
+        @if !is_empty { (older(older_page.as_deref(), "newest first")) }
     };
     let title = if is_uncertain { "Deliveries · uncertain" } else { "Deliveries" };
     Ok(visit.answer(&PageContent::new(PagePlace::Deliveries, title, body).refresh(REFRESH_SECONDS)))

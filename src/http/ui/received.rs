@@ -96,6 +96,7 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     let page = visit.api().received(asked, limit, cursor).await?;
     let leads = page.items.iter().filter_map(|it| ReceivedJson::of(it).lead());
     let names = visit.api().lead_names(leads).await?;
+    let is_empty = page.items.is_empty() && page.next.is_none();
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     Ok(html! {
         (filter(visit))
@@ -106,7 +107,7 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
             @if page.items.is_empty() { (nothing(visit, sought.is_some())) }
             @else { (table(visit, &page.items, &names)) }
         }
-        (older(older_page.as_deref(), "newest first"))
+        @if !is_empty { (older(older_page.as_deref(), "newest first")) }
     })
 }
 
@@ -236,7 +237,7 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
     };
     let client = html! {
         @if view.configured { (outside(view.client_id)) }
-        @else { (outside(view.client_id)) span.sub { "no such client" } }
+        @else { (outside(view.client_id)) span.sub.nw { "no such client" } }
     };
     TableRow::new([
         two(event, below),
@@ -246,7 +247,7 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
         html! { (view.channel) },
         html! {
             @if let Some(lead) = view.lead() {
-                a href=(visit.to(&format!("/leads/{lead}"))) { (lead_name(names, lead)) }
+                a.kd href=(visit.to(&format!("/leads/{lead}"))) { (lead_name(names, lead)) }
             } @else { span.z { "–" } }
         },
         html! { @if let Some(request) = view.request_id { (id(request)) } @else { span.z { "–" } } },
@@ -280,6 +281,7 @@ async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
         Vec::new()
     };
     let page = visit.api().quarantined(filter.clone(), limit, cursor).await?;
+    let is_empty = page.items.is_empty() && page.next.is_none();
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     let question = question(visit, query, &groups)?;
     Ok(html! {
@@ -294,7 +296,7 @@ async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
             @if groups.len() > 1 || groups.iter().any(|it| it.count > 1) { (group_table(visit, &groups)) }
             section.sec aria-labelledby="items" { h2 #items { "Items" } (item_table(visit, &page.items)) }
         }
-        (older(older_page.as_deref(), "newest first"))
+        @if !is_empty { (older(older_page.as_deref(), "newest first")) }
     })
 }
 

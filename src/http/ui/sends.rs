@@ -75,7 +75,7 @@ pub(super) fn mark(status: &str) -> StateMark {
 /// What is known of the call.
 pub(super) fn on_the_wire(delivery: &DeliveryRow) -> Markup {
     match (delivery.status.as_str(), &delivery.error) {
-        (_, Some(error)) => html! { (outside(error)) },
+        (_, Some(error)) => html! { div.wire { (outside(error)) } },
         ("sent", None) => html! { span.z { "the provider took it" } },
         ("sending", None) => html! { "the call is being made" },
         _ => html! { span.z { "–" } },

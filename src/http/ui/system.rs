@@ -203,7 +203,7 @@ fn session_table<'a>(visit: &Visit, living: impl Iterator<Item = &'a SessionJson
                 html! { (outside(&session.name)) @if session.is_own { " " span.mut { "you" } } };
             let end = format!("/sessions/{key}/revoke");
             TableRow::new([
-                two(name, outside(&session.user)),
+                if session.user == session.name { name } else { two(name, outside(&session.user)) },
                 html! { (session.role.unwrap_or("–")) },
                 outside(&session.browser),
                 ago(session.created_at, visit.now),

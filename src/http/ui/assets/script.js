@@ -177,6 +177,8 @@
         continue;
       }
       const number = /^\d+(\.\d+)?$/.test(value);
+      // The words of a tile are others once there is something, or no longer.
+      if (place.closest('.tile') && /^\d*$/.test(value) && Number(value) > 0 === place.classList.contains('z')) refetchSoon();
       const text = /^\d{4,}$/.test(value) ? Number(value).toLocaleString('en') : value === '' ? '–' : value;
       if (place.textContent !== text) place.textContent = text;
       place.classList.toggle('z', value === '' || (number && Number(value) === 0));

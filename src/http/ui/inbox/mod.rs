@@ -195,7 +195,7 @@ fn body(inbox: &InboxShown<'_>, shown: Option<&LeadShown<'_>>) -> Markup {
                     section.pane.draft.at[is_named] aria-label="Draft" tabindex="0" {
                         (lead::pane(shown))
                         details.fold {
-                            summary { "About " (outside(shown.name())) }
+                            summary { span { "About " (outside(shown.name())) } }
                             (lead::facts(shown))
                         }
                     }

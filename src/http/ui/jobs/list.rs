@@ -9,6 +9,7 @@ use crate::{
         ui::{
             PageResult,
             frame::{PageContent, PagePlace},
+            lead::many,
             parts::{
                 Chip, Column, PageTable, Segment, TableRow, ago, chips, choice, copy_button,
                 duration, empty, field, hidden_input, id, id_link, live, new_rows, older, one_line,
@@ -245,7 +246,7 @@ fn table(listed: &ListedJobs<'_>, page: &Page<JobView>) -> Markup {
     };
     let looked_back = page.next.map(given_out_at);
     let shown = html! {
-        (page.items.len()) " jobs, newest first"
+        (many(page.items.len(), "job")) ", newest first"
         @if let Some(at) = looked_back { " · looked back to " (ago(at, visit.now)) }
     };
     html! {

@@ -104,7 +104,7 @@ fn gate(draft: &DraftJson<'_>) -> Markup {
         div {
             div.row.sm {
                 b { "Gate" @if let Some(text) = gate_text(draft) { " " (text) } }
-                span.mut.end { (gate.decision.replace('_', " ")) }
+                span.mut.end { (decided_by_gate(gate.decision)) }
             }
             @if let (Some(confidence), Some(threshold)) = (gate.confidence, gate.threshold) {
                 @let (on, least) = (percent(confidence), percent(threshold));
@@ -116,6 +116,17 @@ fn gate(draft: &DraftJson<'_>) -> Markup {
             }
             @if let Some(reason) = gate.reason { p.sm { (outside(reason)) } }
         }
+    }
+}
+
+/// What the gate decided, in words.
+fn decided_by_gate(decision: &str) -> &str {
+    match decision {
+        "send_now" => "goes by itself",
+        "send_later" => "goes by itself, later",
+        "needs_review" => "a person must look",
+        "skip" => "was not asked",
+        other => other,
     }
 }
 

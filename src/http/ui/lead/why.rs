@@ -18,7 +18,7 @@ pub(in crate::http::ui) fn why(shown: &LeadShown<'_>, explained: &LeadExplanatio
             }
             p.say { (sentence(&explained.explanation.sentence)) }
             @if !explained.explanation.what_to_do.is_empty() {
-                p.mut.ut { (sentence(&explained.explanation.what_to_do)) }
+                p.mut.ut { "What to do: " (sentence(&explained.explanation.what_to_do)) }
             }
             @if let Some(newest) = newest {
                 div.mt { (chain(shown, newest)) }

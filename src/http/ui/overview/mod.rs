@@ -203,12 +203,12 @@ fn failed<'a>(shown: &Shown<'_>) -> Tile<'a> {
     let all = shown.totals.as_ref().map(|it| it.failed);
     Tile {
         href: shown.visit.to_with("/jobs", &[("status", "failed"), ("group", "error")]),
-        name: "Failed attempts, 24 h",
+        name: "Failures, 24 h",
         tone: tone_of(failed, None),
         value: html! { @if let Some(failed) = failed { (number(failed)) } @else { span.z { "–" } } },
         below: match all {
             Some(0) => html! { "no job has failed" },
-            Some(all) => html! { (number(all)) " jobs failed so far" },
+            Some(all) => html! { (number(all)) " jobs failed" },
             None => html! { "on this node" },
         },
     }
@@ -247,7 +247,7 @@ fn webhooks<'a>(shown: &Shown<'_>) -> Tile<'a> {
         name: "Webhooks",
         tone: (rate < 0.05).then_some(Tone::Wait),
         value: html! { (live("totals", "webhooks_per_second").text(Some(&format!("{rate:.1}")))) small { "/s" } },
-        below: html! { "last minute, this node" },
+        below: html! { "in the last minute" },
     }
 }
 
