@@ -20,7 +20,7 @@ const LONG = ('<b data-hit>\u202E' + 'x'.repeat(84)).repeat(10_000) + ASKS;
 let daemon, browser, provider, hostile, plain, long, mail;
 
 before(async () => {
-  // A provider that refuses with what it likes.
+  // A provider, and a model's server, that refuse with what they like.
   provider = http.createServer((request, response) => {
     request.resume();
     response.writeHead(422, { 'content-type': 'application/json' });
@@ -55,6 +55,11 @@ before(async () => {
     const deliveries = await daemon.api('/deliveries?limit=5');
     return deliveries.items.some((it) => it.status === 'failed');
   });
+  // A job whose error quotes a hostile name.
+  const model = `[analyst]\nprovider = "openai"\nbase_url = "${base}/v1"\nmodel = ${JSON.stringify(HOSTILE)}\n`;
+  await daemon.reconfigure(`${config}${model}[pools.SMS_INBOUND_POST_PROCESS]\nmax_attempts = 1\n`);
+  await daemon.sms('acme', 4, 'Are you there?');
+  await eventually('a job has failed', async () => (await daemon.api('/jobs?status=failed&kind=SMS_INBOUND_POST_PROCESS')).items.length === 1);
 });
 
 afterEach(() => browser?.leave());
@@ -99,8 +104,8 @@ test('10: no hostile text acts, or becomes a part of any page that shows it', as
   const first = async (list) => (await daemon.api(list)).items[0].id;
   const [delivery, quarantined] = [await first('/deliveries?status=failed'), await first('/quarantine')];
   const older = (await daemon.api('/quarantine')).items[1].id;
-  const failed = (await daemon.api('/jobs?kind=DELIVER_REPLY')).items[0].id;
-  const q = encodeURIComponent(HOSTILE.slice(0, 300));
+  const failed = (await daemon.api('/jobs?status=failed&kind=SMS_INBOUND_POST_PROCESS')).items[0].id;
+  const q = encodeURIComponent(HOSTILE.slice(0, 90));
   const pages = [
     '/', '/inbox', '/inbox?view=all', `/leads/${hostile.lead_id}`, `/leads/${mail.lead_id}`, `/leads/${long.lead_id}`,
     '/jobs', '/jobs?status=failed', '/jobs?status=failed&group=error', `/jobs/${failed}`, `/jobs?error=${q}`, '/received', `/received?q=${q}`,

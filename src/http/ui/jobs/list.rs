@@ -29,6 +29,8 @@ const SELECTION: &str = "selection";
 const ERROR_CHARS_MAX: usize = 90;
 /// How many rows a page has if its address names no limit. Fifty would make it too heavy.
 const ROWS: usize = 40;
+/// How often the script fetches the page again, in seconds.
+const REFRESH_SECONDS: u32 = 10;
 /// How many rows follow their jobs live.
 const FOLLOWED_MAX: usize = 50;
 
@@ -79,7 +81,7 @@ pub(in crate::http::ui) async fn show(visit: Visit) -> PageResult {
     };
     let page = PageContent::new(PagePlace::Jobs, title(&listed), body).topics(topics);
     let is_running = operation.as_ref().is_some_and(operation::FollowedOperation::is_running);
-    let page = if is_running { page.refresh(2) } else { page };
+    let page = page.refresh(if is_running { 2 } else { REFRESH_SECONDS });
     Ok(visit.answer(&page))
 }
 
