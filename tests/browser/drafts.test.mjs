@@ -1,7 +1,7 @@
 // Decisions about drafts: by keyboard, by two people, and while their leads go on writing.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Browser, at, focus, press, reads, rows, settled } from './support/browser.mjs';
+import { Browser, at, focus, press, reads, rows, settled, until } from './support/browser.mjs';
 import { Daemon, PEOPLE, clients, eventually, fakeProvider } from './support/daemon.mjs';
 
 let daemon, browser, provider;
@@ -27,7 +27,7 @@ const open = async (page, draft) => {
 const shown = (page) => page.inputValue('#edit [name=draft]');
 /// Waits until this draft is the one to be decided.
 const next = async (page, draft) => {
-  await page.waitForFunction((id) => document.querySelector('#edit [name=draft]')?.value === id, draft.id);
+  await until(page, `draft ${draft.id} opens`, (id) => document.querySelector('#edit [name=draft]')?.value === id, draft.id);
   await settled(page);
 };
 /// The states of the jobs that send answers to the lead of this draft.
@@ -37,9 +37,13 @@ const jobsOf = async (draft) => {
 };
 
 test('23: twenty drafts are decided by keyboard alone, the next opens itself, and the focus is never lost', async () => {
-  const drafts = await daemon.drafts('acme', Array.from({ length: 20 }, (_, n) => n));
+  const made = await daemon.drafts('acme', Array.from({ length: 20 }, (_, n) => n));
   const page = await browser.as(daemon, 'kim');
   await page.goto(`${daemon.base}/inbox`);
+  // In the order of the list: two jobs that run at once may end in any order.
+  const order = await rows(page);
+  const drafts = made.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
+  assert.deepEqual(drafts.map((it) => it.id), order);
   // Notes each moment in which nothing has the focus, from the first key on.
   await page.keyboard.press('j');
   await page.evaluate(() => {

@@ -43,7 +43,7 @@ for await (const { type, data } of stream) {
   console.log(`${word.padEnd(7)} ${seconds(data.details.duration_ms)}  ${theme}: ${isFile ? 'the file' : data.name}`);
   if (data.skip) console.log(`                   ${data.skip}`);
   if (word === 'FAILED' && (data.details.error?.failureType !== 'subtestsFailed')) {
-    failed.push(`${theme}: ${data.name}\n${why?.stack ?? why?.message ?? why}`);
+    failed.push(`${theme}: ${data.name}\n${why?.stack ?? why}`);
   }
 }
 console.log(`${count} checks in ${seconds(Date.now() - begun).trim()}`);

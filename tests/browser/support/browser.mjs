@@ -66,13 +66,26 @@ export async function signIn(context, daemon, name) {
   assert.equal(answer.status(), 303, `${name} signs in`);
 }
 
+/// Waits until `ask` is true in the page. An error tells what the page shows instead.
+export async function until(page, what, ask, arg) {
+  try {
+    await page.waitForFunction(ask, arg);
+  } catch (error) {
+    const shown = await page.evaluate(() => document.body.innerText.slice(0, 2_000)).catch((it) => it.message);
+    throw new Error(`not seen: ${what}\nat ${page.url()}, which shows:\n${shown}`, { cause: error });
+  }
+}
+
 /// Waits until the script has shown what was asked for.
-export const settled = (page) => page.waitForFunction(() => !document.documentElement.hasAttribute('data-busy'));
+export const settled = (page) =>
+  until(page, 'the page is there', () => !document.documentElement.hasAttribute('data-busy'));
 
 /// Presses a key that the page itself offers, once it does.
 export async function press(page, key) {
   await settled(page);
-  await page.waitForFunction(
+  await until(
+    page,
+    `the key ${key} is offered`,
     (key) => [...document.querySelectorAll(`main [data-key="${key}"]`)].some((it) => !it.disabled && it.checkVisibility()),
     key,
   );
@@ -97,4 +110,4 @@ export const focus = (page) =>
 
 /// Waits until a text is to be read in the page's content.
 export const reads = (page, text) =>
-  page.waitForFunction((text) => document.querySelector('main')?.innerText.includes(text), text);
+  until(page, text, (text) => document.querySelector('main')?.innerText.includes(text), text);

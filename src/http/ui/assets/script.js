@@ -203,7 +203,8 @@
 
   // Fetches the page and puts in place what has changed. Rows stay where they are; new ones are announced.
   async function refetch() {
-    if (document.hidden || one('dialog:modal')) return;
+    // What is about to be shown is fresh.
+    if (document.hidden || one('dialog:modal') || 'busy' in root.dataset) return;
     const visit = visits;
     fetchedAt = Date.now();
     let answer;
