@@ -25,7 +25,7 @@ const see = (page, isSeen) =>
   page.evaluate((isSeen) => {
     Object.defineProperty(document, 'hidden', { configurable: true, get: () => !isSeen });
     Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (isSeen ? 'visible' : 'hidden') });
-    document.dispatchEvent(new Event('visibilitychange'));
+    document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
   }, isSeen);
 
 test('17: a job that is retried by command changes on the page within 5 s, and no row moves', async () => {

@@ -177,14 +177,6 @@ export class Daemon {
     return told;
   }
 
-  /// The drafts that wait, once there are `count`, those of the longest waiting leads first.
-  pending(count) {
-    return eventually(`${count} drafts wait`, async () => {
-      const { items } = await this.api('/drafts?status=pending&limit=200');
-      return items.length === count && items.sort((a, b) => Number(BigInt(a.id) - BigInt(b.id)));
-    });
-  }
-
   /// Posts messages of these leads one after the other, and returns their drafts in this order.
   async drafts(client, numbers) {
     const leads = [];

@@ -9,6 +9,7 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const one = (selector, within = document) => within.querySelector(selector);
   const main = () => document.getElementById('main');
+  const say = (it, text) => { if (it.textContent !== text) it.textContent = text; };
 
   // Pages: fetched and swapped.
 
@@ -45,7 +46,7 @@
       if (push && url.href !== location.href) history.pushState({}, '', url);
       swap(page, { back, quiet, hash: url.hash });
     } catch {
-      if (visit === visits) offline(options ? () => {} : () => go(address, { push, back, quiet }));
+      if (visit === visits) offline(() => options || go(address, { push, back, quiet }));
     } finally {
       if (visit === visits) delete root.dataset.busy;
     }
@@ -88,7 +89,7 @@
 
   function offline(again) {
     const news = one('#live');
-    if (news) { news.className = 'live bad'; one('span', news).textContent = 'no answer'; }
+    if (news) { news.className = 'live bad'; say(one('span', news), 'no answer'); }
     tell('The daemon does not answer.', true);
     setTimeout(again, 3000);
   }
@@ -120,11 +121,11 @@
     event.preventDefault();
     if (form.dataset.save) clearTimeout(saving);
     const data = new URLSearchParams(new FormData(form, event.submitter));
-    if ((event.submitter?.getAttribute('formmethod') || form.getAttribute('method')) === 'post') {
+    if ((event.submitter?.formMethod || form.method) === 'post') {
       go(url.href, { options: { method: 'POST', body: data } });
       return;
     }
-    for (const [name, value] of [...data]) if (value === '') data.delete(name, value);
+    for (const [name, value] of [...data]) if (!value) data.delete(name, value);
     url.search = data;
     go(url.href);
   });
@@ -177,13 +178,11 @@
         continue;
       }
       const number = /^\d+(\.\d+)?$/.test(value);
-      // The words of a tile are others once there is something, or no longer.
-      if (place.closest('.tile') && /^\d*$/.test(value) && Number(value) > 0 === place.classList.contains('z')) refetchSoon();
-      const text = /^\d{4,}$/.test(value) ? Number(value).toLocaleString('en') : value === '' ? '–' : value;
-      if (place.textContent !== text) place.textContent = text;
-      place.classList.toggle('z', value === '' || (number && Number(value) === 0));
+      const text = /^\d{4,}$/.test(value) ? Number(value).toLocaleString('en') : value || '–';
+      say(place, text);
+      place.classList.toggle('z', !value || (number && !Number(value)));
       const badge = place.closest('[data-badge]');
-      if (badge) badge.hidden = value === '0' || value === '';
+      if (badge) badge.hidden = !value || value === '0';
     }
   }
 
@@ -195,7 +194,7 @@
     const isOld = !isLive && Date.now() - newsAt > 12000;
     news.className = `live ${isLive ? 'good' : isOld ? 'warn' : 'wait'}`;
     const text = isLive ? 'live' : isOld ? `as of ${at}` : 'every 10 s';
-    if (one('span', news).textContent !== text) one('span', news).textContent = text;
+    say(one('span', news), text);
     root.toggleAttribute('data-stale', isOld);
   }
 
@@ -208,11 +207,11 @@
     const visit = visits;
     fetchedAt = Date.now();
     let answer;
-    try { answer = await fetched(location.href); } catch { sign(); return; }
+    try { answer = await fetched(location.href); } catch { return sign(); }
     const fresh = answer.page && one('#main', answer.page);
     if (visit !== visits || !fresh || answer.page.body.classList.contains('alone')) return;
     isAway = answer.response.status >= 500;
-    if (isAway) { sign(); return; }
+    if (isAway) return sign();
     newsAt = Date.now();
     // A page that could not be shown before.
     if (one('.problem', main()) && answer.response.ok) { swap(answer.page, { quiet: true }); return; }
@@ -220,24 +219,23 @@
     for (const old of all('[data-part]', main())) {
       const part = one(`[data-part="${CSS.escape(old.dataset.part)}"]`, fresh);
       if (!part || old.isEqualNode(part) || old.contains(focus) || old.matches(':hover:has(.hair)')) continue;
-      for (const open of all('details[open]', old)) {
-        const at = all('details', old).indexOf(open);
-        all('details', part)[at]?.setAttribute('open', '');
-      }
+      const folds = all('details', part);
+      all('details', old).forEach((it, at) => it.open && folds[at]?.setAttribute('open', ''));
       old.replaceWith(document.adoptNode(part));
     }
     const [brand, freshBrand] = [one('header .brand'), one('header .brand', answer.page)];
     if (brand && freshBrand && !brand.contains(focus)) brand.replaceWith(document.adoptNode(freshBrand));
     const rows = new Map(all('[data-row]', main()).map((row) => [row.dataset.row, row]));
     let count = 0;
-    for (const row of all('[data-row]', fresh)) {
+    const freshRows = all('[data-row]', fresh);
+    for (const row of freshRows) {
       const old = rows.get(row.dataset.row);
       if (!old) { count += 1; continue; }
       if (old.isEqualNode(row) || old.contains(focus) || one(':checked, details[open]', old)) continue;
       old.replaceWith(document.adoptNode(row));
     }
-    announce(rows.size ? count : 0, count === all('[data-row]', fresh).length);
-    if (!rows.size && all('[data-row]', fresh).length) swap(answer.page, { quiet: true });
+    announce(rows.size ? count : 0, count === freshRows.length);
+    if (!rows.size && freshRows.length) swap(answer.page, { quiet: true });
     else { ready(true); sign(); }
   }
 
@@ -246,12 +244,12 @@
     const place = one('[data-new]');
     if (!place) return;
     const many = isAll ? `${count}+` : count;
-    place.hidden = count === 0;
+    place.hidden = !count;
     const text = `${many} new, show`;
     if (count && place.textContent !== text) { place.textContent = text; tell(`${many} new. Press . to show.`); }
   }
 
-  document.addEventListener('visibilitychange', () => {
+  addEventListener('visibilitychange', () => {
     follow();
     if (!document.hidden) refetch();
   });
@@ -303,7 +301,7 @@
       const text = it.hasAttribute('data-since') ? span(Math.max(0, ms))
         : it.hasAttribute('data-left') ? span(Math.max(0, -ms))
         : Math.abs(ms) < 1000 ? 'now' : ms >= 0 ? `${span(ms)} ago` : `in ${span(-ms)}`;
-      if (it.textContent !== text) it.textContent = text;
+      say(it, text);
       // What can no longer be done goes away, such as an undo.
       if (it.hasAttribute('data-left') && ms > 0) it.closest('[data-until]')?.remove();
     }
