@@ -46,7 +46,8 @@ async function fill() {
   let last;
   for (let n = 0; n < 24; n += 1) last = await daemon.sms(n % 4 === 3 ? 'nord' : 'acme', n, texts[n % texts.length]);
   // What is not understood, what no client has, and what comes with a wrong secret.
-  const unknown = { event_type: 'something_new', timestamp: '2025-10-15T21:49:49.188Z', lead_email: 'a@example.com', reply_text: 'What is this?', email_account: 'us@example.com', campaign_id: 'c1' };
+  const lead = { lead_email: 'a@example.com', email_account: 'us@example.com', campaign_id: 'c1' };
+  const unknown = { event_type: 'something_new', timestamp: '2025-10-15T21:49:49.188Z', reply_text: 'What is this?', ...lead };
   await daemon.webhook('instantly', 'nord', unknown);
   for (const client of ['nobody', 'acme']) await fetch(`${daemon.base}/webhooks/sms/${client}`, { method: 'POST', body: '{}' });
   await eventually('all jobs have ended', () => daemon.hasWorkedOff());
@@ -59,6 +60,7 @@ async function fill() {
     await daemon.api(`/drafts/${items[n].id}/approve`, 'POST', {});
     await eventually(`an answer is ${ends[n]}`, async () => (await daemon.api(`/deliveries?status=${ends[n]}`)).items.length === 1);
   }
+  await daemon.reconfigure(PEOPLE + clients(provider.base));
   return last;
 }
 
