@@ -5,6 +5,7 @@ use crate::{
     config::{Config, ConfigErrors},
     domain::{ChannelDirectory, ChannelFacts, ChannelName, JobKind},
     handlers::{self, Deps, JobHandler, post_process::PostProcess},
+    http::Vocabulary,
     supervisor::KindEntry,
 };
 use std::sync::Arc;
@@ -58,6 +59,14 @@ impl Registry {
     /// The names of all kinds.
     pub fn kind_names(&self) -> Vec<JobKind> {
         self.kinds.iter().map(|it| it.kind).collect()
+    }
+
+    /// The names that the document of the API shows.
+    pub fn vocabulary(&self) -> Vocabulary {
+        Vocabulary {
+            channels: self.channels.iter().map(|it| it.name().0).collect(),
+            kinds: self.kinds.iter().map(|it| it.kind.0).collect(),
+        }
     }
 
     /// The first kind that was added twice, if there is one: the daemon refuses to start with it.

@@ -31,6 +31,7 @@ mod man;
 mod messages;
 mod migrate;
 mod model_calls;
+mod openapi;
 mod operations;
 mod operator;
 mod output;
@@ -143,6 +144,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Write manual pages
     Man(man::ManArgs),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
     /// Play the providers on this machine, to try sending out: takes answers, and fails on demand
     FakeProvider(fake_provider::FakeProviderArgs),
     /// Train and measure the analyst that is built in
@@ -220,6 +223,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(args) => events::run(args, files)?,
         Command::Completions(args) => completions::run(&args)?,
         Command::Man(args) => man::run(&args, Cli::command())?,
+        Command::Openapi => openapi::run()?,
         Command::FakeProvider(args) => fake_provider::run(args)?,
         Command::Analyst(command) => analyst::run(command, files)?,
         Command::Bench(_) if files.is_given() => {

@@ -5,10 +5,11 @@ use super::{
     layers::{Data, Table, TreeNode},
     references::is_reference,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// When a changed value takes effect in a running daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Applies {
     /// At once.

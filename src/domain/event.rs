@@ -1,6 +1,7 @@
 //! What a webhook means, whichever provider sent it.
 
 use super::{Identity, LeadProfile, Sentiment, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a channel understands of an authenticated JSON body.
@@ -235,6 +236,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
     /// As stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -276,7 +280,7 @@ pub struct MessageKey {
 }
 
 /// An address and the name that belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, JsonSchema, Serialize, serde::Deserialize)]
 pub struct Address {
     /// E-mail address, phone number or profile id.
     pub address: Option<String>,
@@ -286,7 +290,7 @@ pub struct Address {
 
 /// A file that came with a message. Postroom stores this description and does not download the
 /// file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, serde::Deserialize)]
 pub struct Attachment {
     /// The name of the file.
     pub name: Option<String>,

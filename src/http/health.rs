@@ -1,12 +1,17 @@
 //! `/healthz` and `/readyz`. `/metrics` is mounted beside them.
 
-use super::{State, scrape};
+use super::{
+    State,
+    openapi::{ApiEndpoint, EndpointAccess, ReadyWord, get, mount},
+    scrape,
+};
 use crate::domain::{OverrideEntry, OverrideKey, PoolOverride};
 use crate::telemetry::{
     board::{ActorState, ActorType, ActorView},
     pool_post::PoolView,
 };
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::StatusCode, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
@@ -22,22 +27,47 @@ const DATABASE_LIMIT: Duration = Duration::from_secs(2);
 /// How long the result of a check is used for further requests.
 const DATABASE_CHECK_KEPT: Duration = Duration::from_secs(1);
 
+/// Health checks and metrics.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/healthz", alive)
+            .says("Whether the process answers; the database is not touched")
+            .for_all(EndpointAccess::Open)
+            .answers::<Alive>(),
+        get("/readyz", ready)
+            .says("Whether the daemon can work, and what is wrong")
+            .for_all(EndpointAccess::Open)
+            .refused_with(StatusCode::MISDIRECTED_REQUEST)
+            .answers_also(StatusCode::SERVICE_UNAVAILABLE)
+            .answers::<Ready>(),
+        get("/metrics", scrape::show)
+            .says("All metrics, in the text format of Prometheus")
+            .for_all(EndpointAccess::Open)
+            .refused_with(StatusCode::MISDIRECTED_REQUEST)
+            .refused_with(StatusCode::INTERNAL_SERVER_ERROR)
+            .answers_as("text/plain"),
+    ]
+}
+
 /// Mounts the paths of health checks and metrics.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.route("/healthz", web::get().to(alive))
-        .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(scrape::show));
+    mount(cfg, endpoints());
 }
 
 /// Answers without touching the database.
 pub(super) async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"status": "ok"}))
+    HttpResponse::Ok().json(Alive { status: "ok" })
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+struct Alive {
+    status: &'static str,
 }
 
 /// Results by the name of the check.
 type Checks = BTreeMap<&'static str, Check>;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(super) struct Check {
     ok: bool,
     detail: Option<String>,
@@ -59,8 +89,9 @@ impl Check {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Ready {
+    #[schemars(with = "ReadyWord")]
     status: &'static str,
     checks: Checks,
 }

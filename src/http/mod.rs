@@ -15,6 +15,7 @@ mod health;
 mod limits;
 mod listening;
 mod live;
+mod openapi;
 mod operator;
 mod problem;
 mod request_id;
@@ -35,6 +36,7 @@ pub use self::{
     connections::ClosableServer,
     descriptors::raise_limit,
     health::{DECIDING_CHECKS, Readiness, Trouble},
+    openapi::Vocabulary,
     problem::{Cause, Problem},
     state::{HttpSetup, State},
     tls::{PreparedTls, Tls, TlsError},
@@ -72,6 +74,17 @@ const WAITING_STOP_LIMIT_SECONDS: u64 = 1;
 /// Files that one connection to SQLite opens: the database, its write-ahead log and the log's
 /// index.
 const SQLITE_FILES: usize = 3;
+
+/// All that can be asked over HTTP, the pages apart.
+fn endpoints() -> Vec<openapi::ApiEndpoint> {
+    let api = api::endpoints().into_iter().map(|it| it.under(api::PATH));
+    api.chain(health::endpoints()).chain(webhooks::endpoints()).collect()
+}
+
+/// The OpenAPI document of all that can be asked, the pages apart.
+pub fn openapi(vocabulary: &Vocabulary) -> serde_json::Value {
+    openapi::document(&endpoints(), api::PATH, vocabulary)
+}
 
 /// Listens on `bind`.
 ///

@@ -1,5 +1,6 @@
 //! Errors as they are answered: problem details (RFC 9457), one stable type per cause.
 
+use super::openapi::ProblemTypeWord;
 use crate::store::{DecisionError, JobActionError, OperationError, StoreError};
 use actix_web::{
     HttpResponse, ResponseError,
@@ -7,9 +8,10 @@ use actix_web::{
     dev::ServiceResponse,
     http::{StatusCode, header},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The encodings that a body may have, for the header that a 415 carries (RFC 9110, 15.5.16).
 const ENCODINGS: &str = "gzip, deflate, br, identity";
@@ -57,7 +59,36 @@ pub enum Cause {
 }
 
 impl Cause {
-    const fn urn(self) -> &'static str {
+    /// All causes.
+    pub(super) const ALL: [Self; 17] = [
+        Self::NotJson,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::RateLimited,
+        Self::QueueFull,
+        Self::DatabaseAway,
+        Self::AnalystAway,
+        Self::Draining,
+        Self::TooLarge,
+        Self::UnsupportedEncoding,
+        Self::Conflict,
+        Self::ConfigRefused,
+        Self::NotFound,
+        Self::ForeignHost,
+        Self::BadRequest,
+        Self::MethodNotAllowed,
+        Self::Internal,
+    ];
+
+    /// True if a problem of this cause may be answered with this status.
+    pub(super) fn may_be(self, status: StatusCode) -> bool {
+        // The admin API says 503 where a webhook is told to come again.
+        let is_away = matches!(self, Self::DatabaseAway | Self::RateLimited)
+            && status == StatusCode::SERVICE_UNAVAILABLE;
+        self.status() == status || is_away
+    }
+
+    pub(super) const fn urn(self) -> &'static str {
         match self {
             Self::NotJson => "urn:postroom:not-json",
             Self::Unauthenticated => "urn:postroom:unauthenticated",
@@ -79,7 +110,7 @@ impl Cause {
         }
     }
 
-    const fn title(self) -> &'static str {
+    pub(super) const fn title(self) -> &'static str {
         match self {
             Self::NotJson => "The body is not JSON",
             Self::Unauthenticated => "Not authenticated",
@@ -133,7 +164,7 @@ pub struct Problem {
     /// The value of the header `Retry-After`.
     retry_after_seconds: Option<u64>,
     /// `Allow`: the methods that there are.
-    allow: Option<&'static str>,
+    allow: Option<Cow<'static, str>>,
     /// True if the connection ends after this answer.
     is_last: bool,
     /// What was tried, as JSON of its own.
@@ -141,8 +172,9 @@ pub struct Problem {
 }
 
 /// The JSON of a problem.
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+#[derive(JsonSchema, Serialize)]
+pub(super) struct ProblemBody<'a> {
+    #[schemars(with = "ProblemTypeWord")]
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -223,7 +255,8 @@ impl Problem {
     }
 
     /// 405: only the methods in `allow` (`GET, POST`).
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: impl Into<Cow<'static, str>>) -> Self {
+        let allow = allow.into();
         let detail = format!("only {allow}");
         Self { allow: Some(allow), ..Self::new(Cause::MethodNotAllowed, detail) }
     }
@@ -308,8 +341,8 @@ impl Problem {
         if self.is_last {
             response.force_close();
         }
-        if let Some(allow) = self.allow {
-            response.insert_header((header::ALLOW, allow));
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_ref()));
         }
         if self.cause == Cause::UnsupportedEncoding {
             response.insert_header((header::ACCEPT_ENCODING, ENCODINGS));

@@ -1,16 +1,21 @@
 //! How the answer to a webhook is spelled: as JSON, and as a word in the metrics.
 
-use super::problem::{Cause, Problem};
+use super::{
+    openapi::OutcomeWord,
+    problem::{Cause, Problem},
+};
 use crate::ingest::{Answer, Refusal};
 use actix_web::HttpResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The seconds after which to post again if a quarantine is full: a person has to make room in it.
 const QUARANTINE_RETRY_SECONDS: u64 = 60;
 
 /// The JSON of an answer. Every field is there, and `null` without a value.
-#[derive(Debug, Serialize)]
-struct AnswerBody<'a> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct AnswerBody<'a> {
+    #[schemars(with = "OutcomeWord")]
     outcome: &'static str,
     request_id: &'a str,
     message_id: Option<String>,

@@ -13,12 +13,13 @@ use super::{
     body::{Announced, Body as Posted, Unpackable},
     body_budget::Borrower,
     browsers, limits,
+    openapi::{ApiEndpoint, EndpointAccess, get, post},
     problem::{Cause, Problem},
     request_id,
     signatures::{self, Signed},
     state::ChannelState,
     untraced::Unstored,
-    webhook_answers::{problem_of, spelled, stranger, word_of},
+    webhook_answers::{AnswerBody, problem_of, spelled, stranger, word_of},
 };
 use crate::{
     channels::{
@@ -31,9 +32,10 @@ use crate::{
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, header},
+    http::{Method, StatusCode, header},
     web,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::{hint::black_box, net::IpAddr};
@@ -42,14 +44,34 @@ use tokio::time::Instant;
 /// The seconds after which to post again if the disk is full: it is not emptied at once.
 const DISK_RETRY_SECONDS: u64 = 10;
 
-/// The paths of webhooks. A slash at the end is forgiven, because people add one to addresses.
+/// The path of webhooks. A slash at the end is forgiven, because people add one to addresses.
+const PATH: &str = "/webhooks/{channel}/{client}";
+
+/// Webhooks.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get(PATH, webhook)
+            .says("Which events a channel takes; the same for every client")
+            .for_all(EndpointAccess::Webhook)
+            .answers::<ProbeAnswer>(),
+        post(PATH, webhook)
+            .says("Takes a webhook of a provider")
+            .for_all(EndpointAccess::Webhook)
+            .reads_posts()
+            .refused_with(StatusCode::BAD_REQUEST)
+            .refused_with(StatusCode::UNAUTHORIZED)
+            .refused_with(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .answers::<AnswerBody<'_>>(),
+    ]
+}
+
+/// Mounts the paths of webhooks. The handler looks at the method itself, after the channel.
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.route("/webhooks/{channel}/{client}", web::to(webhook))
-        .route("/webhooks/{channel}/{client}/", web::to(webhook));
+    cfg.route(PATH, web::to(webhook)).route(&format!("{PATH}/"), web::to(webhook));
 }
 
 /// The answer to a provider's probe (`GET`). It is the same for every client.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ProbeAnswer {
     channel: &'static str,
     events: Vec<&'static str>,

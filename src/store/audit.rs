@@ -6,6 +6,7 @@ use crate::store::engine::{
     sql::sql,
     tx::{Tx, group, write_alone},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ sql! {
 }
 
 /// How a change came to the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// A file was changed.

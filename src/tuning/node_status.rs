@@ -7,6 +7,7 @@ use crate::{
     domain::{JobKind, Role, Timestamp, backoff::AWAY_PAUSE},
     store::Nodes,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 const BYTES_MAX: usize = 8 << 10;
 
 /// What a node says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
     /// The version of Postroom.
@@ -41,7 +42,7 @@ pub struct NodeStatus {
 }
 
 /// What a node says of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PoolStatus {
     /// The job kind.

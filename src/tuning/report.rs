@@ -5,6 +5,7 @@ use crate::{
     domain::Timestamp,
     store::{AuditEntry, Via},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl ReloadBy {
 }
 
 /// How a reload ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadOutcome {
     /// The files differ from those that were loaded before, and what they say runs now.

@@ -45,6 +45,7 @@ mod janitor;
 mod leftovers;
 mod model;
 mod nodes;
+mod openapi;
 mod operations;
 mod overrides;
 mod own_daemon;

@@ -6,6 +6,7 @@ use super::{
     words::{many, quoted, when},
 };
 use crate::domain::{Id, Timestamp};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// Why a message of a lead is not answered, or why nothing of it is to be answered.
@@ -136,7 +137,7 @@ impl LeadReason {
 }
 
 /// The explanation of a lead: that of its newest unanswered message, and each message by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct LeadExplanation {
     /// The reason in short, with a word of [`LeadReason`].
     #[serde(flatten)]
@@ -146,10 +147,11 @@ pub struct LeadExplanation {
 }
 
 /// Where a message stands on its way to an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct MessageExplanation {
     /// The message.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub message_id: Id,
     /// A word of [`LeadReason`].
     pub reason: &'static str,
@@ -165,7 +167,7 @@ pub struct MessageExplanation {
 }
 
 /// One step of the way to an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ChainLink {
     /// A word of `STEPS`.
     pub link: &'static str,
@@ -178,7 +180,8 @@ pub struct ChainLink {
 }
 
 /// Whether a message is past a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
 pub enum LinkState {
     /// It is past it.
     Done,

@@ -27,13 +27,14 @@ pub use self::{
 };
 
 use super::{Id, Timestamp};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// Heads with smaller turns are counted up to this number.
 pub const BEFORE_MAX: i64 = 1_000;
 
 /// The reason for which something stands still, for a program and for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Explanation {
     /// A word of [`JobReason`]. It never changes its meaning.
     pub reason: &'static str,
@@ -52,7 +53,7 @@ pub struct Explanation {
 }
 
 /// A fact: its name and its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Fact {
     /// Its name, in words of this project.
     pub name: &'static str,
@@ -61,7 +62,7 @@ pub struct Fact {
 }
 
 /// The value of a fact.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(untagged)]
 pub enum FactValue {
     /// A text, or an id.
@@ -73,7 +74,7 @@ pub enum FactValue {
 }
 
 /// Something that the sentence names, and that can be looked up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct ExplainLink {
     /// `job`, `lead`, `pool`, `node` or `config`.
     pub r#type: &'static str,

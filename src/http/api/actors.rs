@@ -7,16 +7,31 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    http::problem::Problem,
+    http::{
+        openapi::{
+            ActorStateWord, ActorTypeWord, ApiEndpoint, ApiParameter, CURSOR, LIMIT, Takes, get,
+        },
+        problem::Problem,
+    },
     telemetry::board::{ActorState, ActorType, ActorView},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The actors of this node.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/actors", list)
+            .says("The actors of this node, by name")
+            .takes(&PARAMETERS)
+            .answers::<List<ActorJson>>(),
+    ]
+}
 
 /// `GET /actors`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known: Vec<&str> = FILTERS.into_iter().chain(["limit", "cursor"]).collect();
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = ActorFilter::of(&query)?;
     let items = actors(&state).into_iter().filter(|actor| filter.takes(actor));
     let items = items.map(ActorJson::of).collect();
@@ -24,7 +39,18 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 }
 
 /// The parameters that select actors.
-pub(in crate::http) const FILTERS: [&str; 3] = ["state", "type", "failed"];
+pub(in crate::http) const FILTERS: [&str; 3] = {
+    let [state, r#type, failed, ..] = PARAMETERS;
+    [state.name, r#type.name, failed.name]
+};
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 5] = [
+    ApiParameter::new("state", Takes::Words(|| ActorState::ALL.map(ActorState::as_str).to_vec())),
+    ApiParameter::new("type", Takes::Words(|| ActorType::ALL.map(ActorType::as_str).to_vec())),
+    ApiParameter::new("failed", Takes::Instant),
+    LIMIT,
+    CURSOR,
+];
 
 /// The actors of this node.
 pub(in crate::http) fn actors(state: &ApiState) -> Vec<ActorView> {
@@ -67,11 +93,13 @@ impl ActorFilter {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ActorJson {
     name: String,
+    #[schemars(with = "ActorTypeWord")]
     r#type: &'static str,
     parent: Option<&'static str>,
+    #[schemars(with = "ActorStateWord")]
     state: &'static str,
     since: Timestamp,
     restarts: u64,
@@ -81,7 +109,7 @@ struct ActorJson {
     job_id: Option<RowKey>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct FailureJson {
     at: Timestamp,
     reason: String,

@@ -2,16 +2,41 @@
 
 use super::{
     ApiResult, ApiState,
-    objects::{self, RowKey},
+    objects::{self, List, RowKey},
     query::Query,
 };
 use crate::{
     domain::Timestamp,
-    http::problem::Problem,
+    http::{
+        openapi::{ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, get},
+        problem::Problem,
+    },
     store::{AuditFilter, AuditRow, Page, StoreError},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the audit log.
+const PARAMETERS: [ApiParameter; 7] = [
+    ApiParameter::new("action", Takes::Names),
+    ApiParameter::new("actor", Takes::Names),
+    ApiParameter::new("target", Takes::Names),
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+];
+
+/// The audit log.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/audit", list)
+            .says("Who changed what, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<AuditJson<'_>>>(),
+    ]
+}
 
 /// The most decisions that are counted.
 pub(in crate::http) const DECIDED_MAX: usize = 500;
@@ -53,8 +78,7 @@ impl ApiState {
 
 /// `GET /audit`. A page may have fewer rows than asked for, and yet a next one.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["action", "actor", "target", "since", "until", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let page = state.audit_rows(&query, query.limit()?).await?;
     let items = page.items.iter().map(AuditJson::of).collect();
     objects::page(items, page.next)
@@ -81,7 +105,7 @@ impl ApiState {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct AuditJson<'a> {
     id: RowKey,
     at: Timestamp,

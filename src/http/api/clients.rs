@@ -8,12 +8,27 @@ use super::{
 use crate::{
     config::{Client, ClientChannel, Config},
     domain::Timestamp,
-    http::admin,
+    http::{
+        admin,
+        openapi::{ApiEndpoint, AutoReplyWord, PAGE, get},
+    },
     store::{ClientNumbers, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The clients.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/clients", list)
+            .says("The clients, by id")
+            .takes(&PAGE)
+            .answers::<List<ClientJson<'_>>>(),
+        get("/clients/{id}", show).says("A client").answers::<ClientJson<'_>>(),
+    ]
+}
 
 /// What the ids of Postroom's own jobs begin with. No client of a configuration has such an id.
 const OWN: char = '_';
@@ -24,7 +39,7 @@ const SILENT_MIN_MS: i64 = 3_600_000;
 /// `GET /clients`, in the order of their ids: those of the configuration, and those that are not in
 /// it and have jobs. It also answers without the database; then `pending` and `running` are `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["limit", "cursor"])?;
+    let query = Query::parse(&request, &PAGE)?;
     let viewer = admin::admit(&request).await?;
     let mut known = state.known_clients().await;
     known.read_facts(&state, |id| viewer.sees(id)).await;
@@ -151,7 +166,7 @@ fn clients<'a>(config: &'a Config, totals: Option<&'a Totals>) -> Vec<ClientJson
     all.into_values().collect()
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, JsonSchema, Serialize)]
 pub(in crate::http) struct ClientJson<'a> {
     pub(in crate::http) id: &'a str,
     pub(in crate::http) name: &'a str,
@@ -161,6 +176,7 @@ pub(in crate::http) struct ClientJson<'a> {
     pub(in crate::http) health: String,
     pub(in crate::http) timezone: Option<&'a str>,
     pub(in crate::http) channels: Vec<ChannelOfClient<'a>>,
+    #[schemars(with = "Option<AutoReplyWord>")]
     pub(in crate::http) auto_reply: Option<&'static str>,
     /// As it is written: `50/s`.
     pub(in crate::http) rate_limit: Option<String>,
@@ -175,7 +191,7 @@ pub(in crate::http) struct ClientJson<'a> {
     pub(in crate::http) uncertain: Option<i64>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, JsonSchema, Serialize)]
 pub(in crate::http) struct ChannelOfClient<'a> {
     pub(in crate::http) channel: &'a str,
     /// Whether a webhook must show a secret or be signed.

@@ -6,15 +6,30 @@ use crate::{
     domain::{JobKind, PoolOverride, Timestamp},
     http::{
         State,
+        openapi::{ApiEndpoint, get, post},
         operator::Operator,
         problem::{Cause, Problem},
     },
     store::Via,
     tuning::{ReloadBy, ReloadOutcome, ReloadReport, TuningStatus},
 };
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, http::StatusCode, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// The configuration.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/config", show)
+            .says("Every value that runs, and where it comes from")
+            .answers::<ConfigJson<'_>>(),
+        post("/config/reload", reload)
+            .says("Reads the files again, and applies what they say unless it is wrong")
+            .refused_with(StatusCode::UNPROCESSABLE_ENTITY)
+            .answers::<ReportJson<'_>>(),
+    ]
+}
 
 /// How long a reload may take to be answered. It takes longer only if the system does not give a
 /// file.
@@ -122,7 +137,7 @@ impl ApiState {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ConfigJson<'a> {
     pub(in crate::http) hash: &'a str,
     pub(in crate::http) loaded_at: Timestamp,
@@ -136,7 +151,7 @@ pub(in crate::http) struct ConfigJson<'a> {
 }
 
 /// One value that runs. `override` is what an operator has set for it beside the files.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ValueJson<'a> {
     pub(in crate::http) key: String,
     pub(in crate::http) value: String,
@@ -147,13 +162,13 @@ pub(in crate::http) struct ValueJson<'a> {
 }
 
 /// The value from the next start on; `null` if the key is no longer there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct NextValueJson<'a> {
     pub(in crate::http) value: Option<String>,
     pub(in crate::http) origin: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OverrideJson<'a> {
     pub(in crate::http) key: String,
     pub(in crate::http) value: String,
@@ -177,7 +192,7 @@ impl<'a> OverrideJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ReportJson<'a> {
     pub(in crate::http) outcome: ReloadOutcome,
     pub(in crate::http) trigger: Via,
@@ -196,7 +211,7 @@ pub(in crate::http) struct ReportJson<'a> {
 }
 
 /// A reload that was applied before.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct AppliedJson<'a> {
     pub(in crate::http) at: Timestamp,
     pub(in crate::http) trigger: Via,
@@ -238,7 +253,7 @@ impl<'a> ReportJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ChangeJson<'a> {
     pub(in crate::http) key: &'a str,
     pub(in crate::http) old: Option<&'a str>,
@@ -260,7 +275,7 @@ impl<'a> ChangeJson<'a> {
 }
 
 /// A key that was changed in a file in vain: the variable `by` wins.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OverruledJson<'a> {
     pub(in crate::http) key: &'a str,
     pub(in crate::http) origin: &'a str,
@@ -274,7 +289,7 @@ impl<'a> OverruledJson<'a> {
 }
 
 /// An error with its place: in a file, or as `origin` says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ErrorJson<'a> {
     pub(in crate::http) origin: Option<&'a str>,
     pub(in crate::http) file: Option<&'a str>,

@@ -4,7 +4,8 @@
 use super::{
     ApiResult, ApiState,
     deliveries::DeliveryJson,
-    drafts, id_in,
+    drafts::{self, DraftJson},
+    id_in,
     json::object_in,
     messages::MessageDetailJson,
     no_such, objects, only_id,
@@ -21,6 +22,7 @@ use crate::{
     },
     http::{
         admin::body_problem,
+        openapi::{ApiEndpoint, ApiParameter, NOTE, Takes, VALUE_CHARS_MAX, patch, post},
         operator::Operator,
         problem::{Cause, Problem},
     },
@@ -37,6 +39,76 @@ const SNOOZE_DAYS_MAX: i64 = 366;
 /// The most characters of what a person asks of a new text.
 const HINT_CHARS_MAX: usize = 200;
 
+/// The fields of the bodies that are read here.
+const EDITED: [ApiParameter; 2] = [
+    ApiParameter::new("subject", Takes::Text(BODY_MAX_BYTES)),
+    ApiParameter::new("body", Takes::Text(BODY_MAX_BYTES)),
+];
+const APPROVED: [ApiParameter; 1] = [ApiParameter::new("newest_inbound_id", Takes::Id)];
+const REJECTED: [ApiParameter; 2] = [
+    ApiParameter::new(
+        "reason",
+        Takes::Word(|| RejectReason::ALL.map(RejectReason::as_str).to_vec()),
+    ),
+    NOTE,
+];
+const REGENERATED: [ApiParameter; 1] = [ApiParameter::new("hint", Takes::Text(HINT_CHARS_MAX))];
+const SNOOZED: [ApiParameter; 1] = [ApiParameter::new("until", Takes::Text(VALUE_CHARS_MAX))];
+const RESOLVED: [ApiParameter; 2] = [ApiParameter::new("sent", Takes::Flag).needed(), NOTE];
+const RETAGGED: [ApiParameter; 3] = [
+    ApiParameter::new("sentiment", Takes::Word(|| Sentiment::ALL.map(Sentiment::as_str).to_vec()))
+        .needed(),
+    ApiParameter::new("opt_out", Takes::Flag),
+    NOTE,
+];
+
+/// What a person decides.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        patch("/messages/{id}", retag)
+            .says("Gives a message another tag")
+            .reads(&RETAGGED)
+            .may_conflict()
+            .answers::<MessageDetailJson<'_>>(),
+        patch("/drafts/{id}", edit)
+            .says("Changes the text of a pending draft")
+            .takes_version()
+            .reads(&EDITED)
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/drafts/{id}/approve", approve)
+            .says("Has a draft sent, after a while in which that can be taken back")
+            .takes_version()
+            .reads(&APPROVED)
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/drafts/{id}/undo", undo)
+            .says("Takes an approval back")
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/drafts/{id}/reject", reject)
+            .says("Has a draft not sent")
+            .reads(&REJECTED)
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/drafts/{id}/regenerate", regenerate)
+            .says("Has the analyst write another text")
+            .reads(&REGENERATED)
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/drafts/{id}/snooze", snooze)
+            .says("Puts a draft off, or takes that back")
+            .reads(&SNOOZED)
+            .may_conflict()
+            .answers::<DraftJson<'_>>(),
+        post("/deliveries/{id}/resolve", resolve)
+            .says("Says what became of an uncertain send")
+            .reads(&RESOLVED)
+            .may_conflict()
+            .answers::<DeliveryJson<'_>>(),
+    ]
+}
+
 /// `PATCH /drafts/{id}`: changes the text of a pending draft. With `If-Match`, only if it still has
 /// that version.
 pub(super) async fn edit(
@@ -46,7 +118,7 @@ pub(super) async fn edit(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let fields = fields_in(body, &["subject", "body"])?;
+    let fields = fields_in(body, &EDITED)?;
     let subject = match fields.get("subject") {
         // None is what an empty one is.
         Some(Value::Null) => Some(String::new()),
@@ -71,7 +143,7 @@ pub(super) async fn approve(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let newest = text_in(&fields_in(body, &["newest_inbound_id"])?, "newest_inbound_id")?;
+    let newest = text_in(&fields_in(body, &APPROVED)?, "newest_inbound_id")?;
     let no_id = || Problem::bad_request("newest_inbound_id", "must be the id of a message");
     let newest = newest.map(|text| parse_id(&text).ok_or_else(no_id)).transpose()?;
     let seen = SeenDraft { version: version_in(&request)?, newest_inbound_id: newest };
@@ -96,7 +168,7 @@ pub(super) async fn reject(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let fields = fields_in(body, &["reason", "note"])?;
+    let fields = fields_in(body, &REJECTED)?;
     let reason = text_in(&fields, "reason")?.map(|word| reason_in(&word)).transpose()?;
     let note = note_in(&fields)?;
     drafts::answer(&state.reject_draft(id, reason, note, Operator::of(&request)).await?)
@@ -111,7 +183,7 @@ pub(super) async fn regenerate(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let hint = text_in(&fields_in(body, &["hint"])?, "hint")?;
+    let hint = text_in(&fields_in(body, &REGENERATED)?, "hint")?;
     drafts::answer(&state.regenerate_draft(id, hint, Operator::of(&request)).await?)
 }
 
@@ -124,7 +196,7 @@ pub(super) async fn snooze(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "draft")?;
-    let until = text_in(&fields_in(body, &["until"])?, "until")?;
+    let until = text_in(&fields_in(body, &SNOOZED)?, "until")?;
     let until = until.map(|text| time_ahead(&text)).transpose()?;
     drafts::answer(&state.snooze_draft(id, until, Operator::of(&request)).await?)
 }
@@ -308,7 +380,7 @@ pub(super) async fn resolve(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "delivery")?;
-    let fields = fields_in(body, &["sent", "note"])?;
+    let fields = fields_in(body, &RESOLVED)?;
     let Some(Value::Bool(is_sent)) = fields.get("sent") else {
         return Err(Problem::bad_request("sent", "must be true or false"));
     };
@@ -348,7 +420,7 @@ pub(super) async fn retag(
 ) -> ApiResult {
     Query::none(&request)?;
     let id = id_in(&path, "message")?;
-    let fields = fields_in(body, &["sentiment", "opt_out", "note"])?;
+    let fields = fields_in(body, &RETAGGED)?;
     let tag = tag_in(text_in(&fields, "sentiment")?.as_deref())?;
     let opts_out = opt_out_in(&fields, tag)?;
     let note = note_in(&fields)?;
@@ -413,16 +485,17 @@ async fn rewritten(
 /// 400 for a field that is not `known`.
 pub(super) fn fields_in(
     body: Result<web::Bytes, Error>,
-    known: &[&str],
+    known: &[ApiParameter],
 ) -> Result<Map<String, Value>, Problem> {
     let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
     if body.len() > BODY_MAX_BYTES {
         return Err(Problem::too_large(BODY_MAX_BYTES));
     }
     let fields = if body.is_empty() { Map::new() } else { object_in(&body)? };
-    match fields.keys().find(|name| !known.contains(&name.as_str())) {
+    match fields.keys().find(|name| !known.iter().any(|it| it.name == name.as_str())) {
         None => Ok(fields),
         Some(unknown) => {
+            let known: Vec<&str> = known.iter().map(|it| it.name).collect();
             let detail = format!("unknown field `{unknown}`; known here: {}", known.join(", "));
             Err(Problem::bad_request(unknown, detail))
         }

@@ -2,29 +2,56 @@
 
 use super::{
     ApiResult, ApiState, no_such,
-    objects::{self, RowKey, at},
+    objects::{self, List, RowKey, at},
     only_id,
     query::Query,
 };
 use crate::{
     domain::{Id, Timestamp},
-    http::problem::Problem,
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DeliveryStatusWord, LEAD, LIMIT,
+            Takes, get,
+        },
+        problem::Problem,
+    },
     store::{
         DeliveryFilter, DeliveryRow, DraftView, Excerpt, LeadName, ListedMessage, MessageFilter,
         Page,
     },
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 6] = [
+    ApiParameter::new("status", Takes::Words(|| DELIVERY_STATUSES.to_vec())),
+    CLIENT,
+    LEAD,
+    CHANNEL,
+    LIMIT,
+    CURSOR,
+];
+
+/// Deliveries.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/deliveries", list)
+            .says("Deliveries, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<DeliveryJson<'_>>>(),
+        get("/deliveries/{id}", show).says("A delivery").answers::<DeliveryJson<'_>>(),
+    ]
+}
 
 /// The states of a delivery.
 pub(in crate::http) const DELIVERY_STATUSES: [&str; 4] = ["sending", "sent", "failed", "uncertain"];
 
 /// `GET /deliveries`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["status", "client", "lead", "channel", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = state.delivery_filter(&query)?;
     let page = state.deliveries(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(DeliveryJson::of).collect();
@@ -122,7 +149,7 @@ impl ApiState {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct DeliveryJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) draft_id: Option<RowKey>,
@@ -130,6 +157,7 @@ pub(in crate::http) struct DeliveryJson<'a> {
     pub(in crate::http) lead_id: RowKey,
     pub(in crate::http) message_id: Option<RowKey>,
     pub(in crate::http) channel: &'a str,
+    #[schemars(with = "DeliveryStatusWord")]
     pub(in crate::http) status: &'a str,
     pub(in crate::http) provider_id: Option<&'a str>,
     pub(in crate::http) attempts: i32,

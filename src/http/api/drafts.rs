@@ -2,13 +2,19 @@
 
 use super::{
     ApiResult, ApiState, no_such,
-    objects::{self, RowKey, StoredJson, at},
+    objects::{self, List, RowKey, StoredJson, at},
     only_id,
     query::Query,
 };
 use crate::{
     domain::{Id, Medium, Timestamp},
-    http::problem::Problem,
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DraftStatusWord, GateDecisionWord,
+            LEAD, LIMIT, STATUS_OF_DRAFTS, SentimentWord, get,
+        },
+        problem::Problem,
+    },
     store::{DRAFT_STATUSES, DraftFilter, DraftRow, DraftView, Excerpt},
 };
 use actix_web::{
@@ -16,13 +22,27 @@ use actix_web::{
     http::header::{ETAG, HeaderValue},
     web,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 6] = [STATUS_OF_DRAFTS, CLIENT, LEAD, CHANNEL, LIMIT, CURSOR];
+
+/// Drafts.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/drafts", list)
+            .says("Drafts, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<DraftJson<'_>>>(),
+        get("/drafts/{id}", show).says("A draft with all of its text").answers::<DraftJson<'_>>(),
+    ]
+}
+
 /// `GET /drafts`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["status", "client", "lead", "channel", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = DraftFilter {
         status: query.one_of("status", &DRAFT_STATUSES)?,
         client: query.values("client"),
@@ -72,18 +92,20 @@ impl ApiState {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct DraftJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) client_id: &'a str,
     pub(in crate::http) lead_id: RowKey,
     pub(in crate::http) message_id: RowKey,
     pub(in crate::http) channel: &'a str,
+    #[schemars(with = "DraftStatusWord")]
     pub(in crate::http) status: &'a str,
     pub(in crate::http) subject: Option<&'a str>,
     pub(in crate::http) body: &'a str,
     /// True if the subject, the body or the parts are longer than is shown.
     pub(in crate::http) truncated: bool,
+    #[schemars(with = "Vec<String>")]
     pub(in crate::http) parts: StoredJson<'a>,
     pub(in crate::http) created_at: Timestamp,
     pub(in crate::http) decided_at: Option<Timestamp>,
@@ -94,6 +116,7 @@ pub(in crate::http) struct DraftJson<'a> {
     pub(in crate::http) delivery_id: Option<RowKey>,
     pub(in crate::http) gate: Option<GateJson<'a>>,
     /// The tag of the message when the draft was written.
+    #[schemars(with = "Option<SentimentWord>")]
     pub(in crate::http) tag: Option<&'a str>,
     /// Why a person rejected it.
     pub(in crate::http) note: Option<&'a str>,
@@ -104,8 +127,9 @@ pub(in crate::http) struct DraftJson<'a> {
 }
 
 /// How the gate judged a draft.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct GateJson<'a> {
+    #[schemars(with = "GateDecisionWord")]
     pub(in crate::http) decision: &'a str,
     pub(in crate::http) confidence: Option<f64>,
     pub(in crate::http) threshold: Option<f64>,

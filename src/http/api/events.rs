@@ -6,6 +6,7 @@ use crate::{
         State, admin,
         connections::OpenConnection,
         live::{OF_OWNER_MAX, STREAMS_MAX, StreamRefusal, Topic, UpdateStream},
+        openapi::{ApiEndpoint, ApiParameter, Takes, get},
         problem::{Cause, Problem},
         ui::Viewer,
     },
@@ -14,6 +15,19 @@ use crate::{
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream};
 use std::{collections::BTreeSet, future, sync::Arc};
+
+/// The parameters of a stream.
+const PARAMETERS: [ApiParameter; 1] = [ApiParameter::new("topics", Takes::Names).needed()];
+
+/// Live updates.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/events", stream)
+            .says("Live updates, as server-sent events")
+            .takes(&PARAMETERS)
+            .answers_as("text/event-stream"),
+    ]
+}
 
 /// The seconds after which to ask again if as many streams are open as may.
 const RETRY_SECONDS: u64 = 5;
@@ -60,7 +74,7 @@ impl Drop for CountedStream {
 
 /// `GET /events?topics=…`.
 pub(super) async fn stream(state: web::Data<State>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["topics"])?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let names = query.values("topics");
     let topics = Topic::all(names.iter().map(String::as_str))
         .map_err(|wrong| Problem::bad_request("topics", wrong.to_string()))?;

@@ -2,15 +2,30 @@
 
 use super::{
     ApiResult, ApiState,
-    objects::{self, RowKey},
+    objects::{self, List, RowKey},
     query::Query,
 };
 use crate::{
     domain::{Id, Timestamp},
+    http::openapi::{ApiEndpoint, ApiParameter, CLIENT, CURSOR, LIMIT, SentimentWord, get},
     store::{ExampleRow, StoreError},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 3] = [CLIENT, LIMIT, CURSOR];
+
+/// Labelled examples.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/examples", list)
+            .says("What people decided otherwise, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<ExampleJson<'_>>>(),
+    ]
+}
 
 /// How many examples of a lead are read to find the first text of a draft.
 const FIRST_TEXT_WITHIN: usize = 50;
@@ -34,7 +49,7 @@ impl ApiState {
 
 /// `GET /examples`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["client", "limit", "cursor"])?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let _permit = state.heavy_reads.permit().await?;
     let page = state.desk.examples(query.values("client"), query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(ExampleJson::of).collect();
@@ -44,7 +59,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 /// A labelled example. `text`, `subject`, `channel`, `tag`, `opt_out` and `machine` are what an
 /// analyst is judged by, if `kind` is `tag`: a person has read the message and given the tag. Of
 /// the other kinds, the tag is the one that the message had.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ExampleJson<'a> {
     id: RowKey,
     client_id: &'a str,
@@ -55,6 +70,7 @@ pub(super) struct ExampleJson<'a> {
     channel: &'a str,
     subject: Option<&'a str>,
     text: &'a str,
+    #[schemars(with = "Option<SentimentWord>")]
     tag: Option<&'a str>,
     opt_out: bool,
     machine: bool,

@@ -14,7 +14,10 @@ use crate::{
         },
         job::{DELIVER_REPLY, SELF_CHECK, SYSTEM_CLIENT},
     },
-    http::problem::Problem,
+    http::{
+        openapi::{ApiEndpoint, get},
+        problem::Problem,
+    },
     store::{JobCase, LeadCase, StoredNode, wall_clock},
     telemetry::{
         board::{ActorType, ActorView},
@@ -24,6 +27,16 @@ use crate::{
 };
 use actix_web::{HttpRequest, web};
 use std::time::Duration;
+
+/// Why something stands still.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/jobs/{id}/explain", job).says("Why a job does not run").answers::<Explanation>(),
+        get("/leads/{id}/explain", lead)
+            .says("Why a lead is not answered")
+            .answers::<LeadExplanation>(),
+    ]
+}
 
 /// `GET /jobs/{id}/explain`.
 pub(super) async fn job(

@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     domain::Id,
-    http::{operator::Operator, problem::Problem},
+    http::{
+        openapi::{ApiEndpoint, get},
+        operator::Operator,
+        problem::Problem,
+    },
     store::{
         AuditFilter, DeliveryFilter, Desk, DraftFilter, JobFilter, LeadEntry, MessageFilter,
         ModelCallFilter, Page, StoreError,
@@ -19,8 +23,19 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, rt, web};
 use futures_util::stream::poll_fn;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
+
+/// What is stored about a person.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/leads/{id}/export", lead)
+            .says("Everything that is stored about a person")
+            .may_conflict()
+            .answers::<ExportedLead>(),
+    ]
+}
 
 /// How many objects wait at most for a slow reader.
 const WAITING_MAX: usize = 4;
@@ -61,6 +76,23 @@ pub(super) async fn lead(
     });
     let body = poll_fn(move |context| parts.poll_recv(context));
     Ok(HttpResponse::Ok().content_type(ContentType::json()).streaming(body))
+}
+
+/// The document, for the OpenAPI document only: it is written part by part.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is of use")]
+struct ExportedLead {
+    lead: LeadJson<'static>,
+    opt_outs: Vec<OptOutJson<'static>>,
+    merged: Vec<LeadJson<'static>>,
+    messages: Vec<MessageDetailJson<'static>>,
+    drafts: Vec<DraftJson<'static>>,
+    deliveries: Vec<DeliveryJson<'static>>,
+    examples: Vec<ExampleJson<'static>>,
+    calls: Vec<ModelCallJson<'static>>,
+    jobs: Vec<JobDetailJson<'static>>,
+    quarantine: Vec<QuarantineDetailJson<'static>>,
+    audit: Vec<AuditJson<'static>>,
 }
 
 /// Why a document ends early.

@@ -5,20 +5,42 @@ use super::{
     drafts::DraftJson,
     leads::LeadJson,
     messages::MessageJson,
-    objects,
+    objects::{self, List},
     query::{Query, lead_cursor_text},
 };
 use crate::{
     domain::{LeadStatus, Sentiment},
-    http::problem::Problem,
+    http::{
+        openapi::{ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, LIMIT, Q, Takes, get},
+        problem::Problem,
+    },
     store::{InboxEntry, LeadCursor, LeadFilter, WaitingFilter, WaitingFor},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The inbox.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/inbox", list)
+            .says("Leads with what waits for a person")
+            .takes(&INBOX_PARAMETERS)
+            .answers::<List<InboxJson<'_>>>(),
+    ]
+}
+
 /// The parameters of the inbox.
-pub(in crate::http) const INBOX_PARAMETERS: [&str; 8] =
-    ["view", "client", "channel", "campaign", "tag", "q", "limit", "cursor"];
+pub(in crate::http) const INBOX_PARAMETERS: [ApiParameter; 8] = [
+    ApiParameter::new("view", Takes::Word(|| InboxView::ALL.map(InboxView::as_str).to_vec())),
+    CLIENT,
+    CHANNEL,
+    ApiParameter::new("campaign", Takes::Ids),
+    ApiParameter::new("tag", Takes::Words(|| Sentiment::ALL.map(Sentiment::as_str).to_vec())),
+    Q,
+    LIMIT,
+    CURSOR,
+];
 
 /// What the inbox lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +185,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
 }
 
 /// A row of the inbox.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct InboxJson<'a> {
     pub(in crate::http) lead: LeadJson<'a>,
     /// The draft that waits; `null` in the other views.

@@ -2,7 +2,7 @@
 
 use super::{
     ApiResult, ApiState, no_such,
-    objects::{self, RowKey},
+    objects::{self, List, RowKey},
     only_id,
     query::Query,
 };
@@ -11,20 +11,67 @@ use crate::{
         Id, JobState, JobStatus, Timestamp, error_signature::error_signature, explain::RunStage,
         job::dedupe_key,
     },
-    http::{operator::Operator, problem::Problem},
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CLIENT, CURSOR, ID, JobStateWord, JobStatusWord, LEAD,
+            LIMIT, Takes, VALUE_CHARS_MAX, get, post,
+        },
+        operator::Operator,
+        problem::Problem,
+    },
     store::{ErrorGroup, ErrorGroups, FailedAttempt, JobDetail, JobFilter, JobView, Page},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Jobs, one by one.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/jobs", list)
+            .says("Jobs, newest first; with `group=error`, what the errors of jobs have in common")
+            .takes(&PARAMETERS)
+            .answers::<JobsAnswer>(),
+        get("/jobs/{id}", show)
+            .says("A job with its failed attempts")
+            .answers::<JobDetailJson<'_>>(),
+        post("/jobs/{id}/retry", retry)
+            .says("Gives a job one more attempt")
+            .may_conflict()
+            .answers::<JobJson<'_>>(),
+        post("/jobs/{id}/cancel", cancel)
+            .says("Cancels a job")
+            .may_conflict()
+            .answers::<JobJson<'_>>(),
+    ]
+}
+
 /// The parameters of a list of jobs that select them.
-pub(in crate::http) const FILTERS: [&str; 6] = ["status", "kind", "client", "lead", "id", "error"];
+pub(super) const FILTERS: [ApiParameter; 6] = [
+    ApiParameter::new("status", Takes::Words(status_words)),
+    ApiParameter::new("kind", Takes::Kinds),
+    CLIENT,
+    LEAD,
+    ID,
+    ApiParameter::new("error", Takes::Text(VALUE_CHARS_MAX)),
+];
+/// The parameters of a list of jobs.
+const PARAMETERS: [ApiParameter; 9] = {
+    let [status, kind, client, lead, id, error] = FILTERS;
+    let group = ApiParameter::new("group", Takes::Word(|| vec!["error"]));
+    [status, kind, client, lead, id, error, group, LIMIT, CURSOR]
+};
+
+/// The words for the status of a job: of those that wait, also what they wait for.
+fn status_words() -> Vec<&'static str> {
+    let words = JobStatus::ALL.map(JobStatus::as_str).into_iter();
+    words.chain(JobState::WAITING.map(JobState::as_str)).collect()
+}
 
 /// `GET /jobs`. With `group=error`: not the jobs, but their errors.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known: Vec<&str> = FILTERS.into_iter().chain(["group", "limit", "cursor"]).collect();
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = filter(&state, &query).await?;
     if is_by_error(&query)? {
         let groups = error_groups(&state, filter, query.cursor()?).await?;
@@ -132,11 +179,7 @@ pub(in crate::http) async fn cancel_one(
 
 /// The filter that these values name.
 pub(in crate::http) async fn filter(state: &ApiState, query: &Query) -> Result<JobFilter, Problem> {
-    let statuses = || {
-        let words = JobStatus::ALL.map(JobStatus::as_str).into_iter();
-        let words: Vec<&str> = words.chain(JobState::WAITING.map(JobState::as_str)).collect();
-        words.join(", ")
-    };
+    let statuses = || status_words().join(", ");
     let word = |word: &str| {
         let status = JobStatus::parse(word).map(Ok);
         status.or_else(|| JobState::waiting(word).map(Err))
@@ -174,12 +217,14 @@ async fn known_kinds(state: &ApiState, query: &Query) -> Result<Vec<String>, Pro
     Ok(kinds)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct JobJson<'a> {
     id: RowKey,
     kind: &'a str,
+    #[schemars(with = "JobStatusWord")]
     status: &'static str,
     /// The status, and for a job that waits, what it waits for.
+    #[schemars(with = "JobStateWord")]
     state: &'static str,
     client_id: &'a str,
     lead_id: Option<RowKey>,
@@ -222,8 +267,17 @@ impl<'a> JobJson<'a> {
     }
 }
 
+/// What a list of jobs answers, for the document only.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is of use")]
+enum JobsAnswer {
+    Jobs(List<JobJson<'static>>),
+    Errors(ErrorGroupsJson<'static>),
+}
+
 /// The errors of jobs, largest group first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ErrorGroupsJson<'a> {
     items: Vec<ErrorGroupJson<'a>>,
     next_cursor: Option<String>,
@@ -233,7 +287,7 @@ struct ErrorGroupsJson<'a> {
     back_to: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ErrorGroupJson<'a> {
     signature: &'a str,
     count: u64,
@@ -266,14 +320,14 @@ impl<'a> ErrorGroupsJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct JobDetailJson<'a> {
     #[serde(flatten)]
     job: JobJson<'a>,
     errors: Vec<AttemptJson<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AttemptJson<'a> {
     attempt: i64,
     failed_at: Timestamp,

@@ -7,28 +7,54 @@ use super::{
     jobs::JobJson,
     messages::MessageJson,
     no_such,
-    objects::{self, RowKey, at},
+    objects::{self, List, RowKey, at},
     only_id,
     opt_outs::OptOutJson,
     query::{Query, lead_cursor_text},
 };
 use crate::{
     domain::{Id, LeadStatus, Timestamp},
-    http::problem::Problem,
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CLIENT, CURSOR, LIMIT, LeadStatusWord, Q, SentimentWord,
+            Takes, get,
+        },
+        problem::Problem,
+    },
     store::{
         DeliveryFilter, DeliveryRow, IdentityRow, LeadDetail, LeadEntry, LeadFilter, OptOutRow,
     },
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 5] = [
+    CLIENT,
+    ApiParameter::new("status", Takes::Words(|| LeadStatus::ALL.map(LeadStatus::as_str).to_vec())),
+    Q,
+    LIMIT,
+    CURSOR,
+];
+
+/// Leads.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/leads", list)
+            .says("Leads, those with the newest message first")
+            .takes(&PARAMETERS)
+            .answers::<List<LeadJson<'_>>>(),
+        get("/leads/{id}", show).says("A lead with its thread").answers::<LeadDetailJson<'_>>(),
+    ]
+}
 
 /// The most deliveries that come with a lead: the newest.
 const DELIVERIES_MAX: usize = 200;
 
 /// `GET /leads`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["client", "status", "q", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let statuses = || LeadStatus::ALL.map(LeadStatus::as_str).join(", ");
     let filter = LeadFilter {
         client: query.values("client"),
@@ -87,11 +113,13 @@ impl ApiState {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct LeadJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) client_id: &'a str,
+    #[schemars(with = "LeadStatusWord")]
     pub(in crate::http) status: &'a str,
+    #[schemars(with = "Option<SentimentWord>")]
     pub(in crate::http) sentiment: Option<&'a str>,
     pub(in crate::http) first_name: Option<&'a str>,
     pub(in crate::http) last_name: Option<&'a str>,
@@ -116,7 +144,7 @@ pub(in crate::http) struct LeadJson<'a> {
     pub(in crate::http) category: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OptedOutJson<'a> {
     pub(in crate::http) at: Timestamp,
     pub(in crate::http) channel: Option<&'a str>,
@@ -124,14 +152,14 @@ pub(in crate::http) struct OptedOutJson<'a> {
     pub(in crate::http) reason: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct BouncedJson<'a> {
     pub(in crate::http) at: Timestamp,
     pub(in crate::http) address: Option<&'a str>,
     pub(in crate::http) reason: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ScoreJson<'a> {
     pub(in crate::http) fit: Option<i32>,
     pub(in crate::http) intent: Option<i32>,
@@ -140,13 +168,13 @@ pub(in crate::http) struct ScoreJson<'a> {
     pub(in crate::http) scored_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct IdentityJson<'a> {
     pub(in crate::http) kind: &'a str,
     pub(in crate::http) value: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct CampaignJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) name: Option<&'a str>,
@@ -204,7 +232,7 @@ impl<'a> LeadJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct LeadDetailJson<'a> {
     #[serde(flatten)]
     pub(in crate::http) lead: LeadJson<'a>,

@@ -1,9 +1,22 @@
 //! `/ledger`: whether each accepted job has ended or is there.
 
 use super::{ApiResult, ApiState, objects, query::Query};
-use crate::store::{LedgerBalance, StoreError};
+use crate::{
+    http::openapi::{ApiEndpoint, get},
+    store::{LedgerBalance, StoreError},
+};
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The ledger.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/ledger", show)
+            .says("Whether each accepted job has ended or is there")
+            .answers::<LedgerJson>(),
+    ]
+}
 
 impl ApiState {
     /// The balance of the ledger, as old as [`ApiState::totals`].
@@ -21,7 +34,7 @@ pub(super) async fn show(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     objects::object(LedgerJson::of(&state.ledger_balance().await?))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct LedgerJson {
     balanced: bool,
     /// Accepted jobs that neither have ended nor are there; negative if there are too many.

@@ -2,18 +2,51 @@
 
 use super::{
     ApiResult, ApiState, no_such,
-    objects::{self, RowKey, StoredJson, at},
+    objects::{self, List, RowKey, StoredJson, at},
     only_id,
     query::Query,
 };
 use crate::{
-    domain::{Id, Timestamp},
-    http::problem::Problem,
+    domain::{
+        Id, Timestamp,
+        event::{Address, Attachment},
+    },
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DirectionWord, LEAD, LIMIT,
+            SentimentWord, SourceWord, Takes, get,
+        },
+        problem::Problem,
+    },
     store::{Excerpt, ListedMessage, MessageFilter, MessageRow, StoreError},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 6] = [
+    CLIENT,
+    LEAD,
+    CHANNEL,
+    ApiParameter::new("direction", Takes::Words(|| DIRECTIONS.to_vec())),
+    LIMIT,
+    CURSOR,
+];
+
+/// Messages.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/messages", list)
+            .says("Messages, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<MessageJson<'_>>>(),
+        get("/messages/{id}", show)
+            .says("A message with all of its text")
+            .answers::<MessageDetailJson<'_>>(),
+    ]
+}
 
 /// The directions of a message: written by the lead, or to it.
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
@@ -40,8 +73,7 @@ impl ApiState {
 
 /// `GET /messages`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["client", "lead", "channel", "direction", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = MessageFilter {
         client: query.values("client"),
         lead: query.ids("lead")?,
@@ -66,24 +98,31 @@ pub(super) async fn show(
     objects::object(MessageDetailJson::of(&message))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct MessageJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) client_id: &'a str,
     pub(in crate::http) lead_id: RowKey,
     pub(in crate::http) channel: &'a str,
+    #[schemars(with = "DirectionWord")]
     pub(in crate::http) direction: &'a str,
+    #[schemars(with = "SourceWord")]
     pub(in crate::http) source: &'a str,
     pub(in crate::http) provider_id: Option<&'a str>,
     pub(in crate::http) subject: Option<&'a str>,
     pub(in crate::http) body: &'a str,
     /// True if the subject or the body is longer than is shown.
     pub(in crate::http) truncated: bool,
+    #[schemars(with = "Option<SentimentWord>")]
     pub(in crate::http) sentiment: Option<&'a str>,
     pub(in crate::http) automated: bool,
+    #[schemars(with = "Address")]
     pub(in crate::http) from: StoredJson<'a>,
+    #[schemars(with = "Vec<Address>")]
     pub(in crate::http) to: StoredJson<'a>,
+    #[schemars(with = "Vec<Address>")]
     pub(in crate::http) cc: StoredJson<'a>,
+    #[schemars(with = "Vec<Attachment>")]
     pub(in crate::http) attachments: StoredJson<'a>,
     pub(in crate::http) sent_at: Timestamp,
     pub(in crate::http) created_at: Timestamp,
@@ -127,7 +166,7 @@ impl<'a> MessageJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct MessageDetailJson<'a> {
     #[serde(flatten)]
     message: MessageJson<'a>,

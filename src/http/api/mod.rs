@@ -24,6 +24,7 @@ mod messages;
 mod model_calls;
 mod nodes;
 mod objects;
+mod openapi;
 pub(in crate::http) mod operations;
 mod opt_outs;
 mod overview;
@@ -56,7 +57,12 @@ pub(super) use self::{
 };
 
 use self::{heavy::HeavyReads, latest::Latest};
-use super::{HttpSetup, admin, problem::Problem, untraced::UntracedWebhooks};
+use super::{
+    HttpSetup, admin,
+    openapi::{ApiEndpoint, Vocabulary, mount},
+    problem::Problem,
+    untraced::UntracedWebhooks,
+};
 use crate::{
     analyst::Analysts,
     config::Live,
@@ -67,11 +73,14 @@ use crate::{
     tuning::Tuner,
 };
 use actix_web::{
-    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
+    HttpRequest, HttpResponse,
     middleware::from_fn,
-    web::{self, ServiceConfig},
+    web::{self, Bytes, ServiceConfig},
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tokio::time::Instant;
 
 /// What the handlers of the admin API share.
@@ -104,6 +113,10 @@ pub(super) struct ApiState {
     analysts: Analysts,
     /// The webhooks that left no row.
     untraced: UntracedWebhooks,
+    /// What the document of the API names.
+    vocabulary: Vocabulary,
+    /// The document, once somebody has asked for it.
+    document: OnceLock<Bytes>,
 }
 
 impl ApiState {
@@ -126,6 +139,11 @@ impl ApiState {
             reader: setup.store.reader(),
             analysts: setup.analysts.clone(),
             untraced: UntracedWebhooks::default(),
+            vocabulary: Vocabulary {
+                channels: setup.channels.iter().map(|it| it.name().0).collect(),
+                kinds: setup.kinds.iter().map(|it| it.0).collect(),
+            },
+            document: OnceLock::new(),
         }
     }
 
@@ -162,164 +180,54 @@ impl fmt::Debug for ApiState {
 /// What the handlers of the API return.
 type ApiResult = Result<HttpResponse, Problem>;
 
+/// The path of the API.
+pub(super) const PATH: &str = "/api/v1";
+
+/// All that can be asked of the API. Where two paths match, the first one is taken.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    let mut all = Vec::new();
+    for part in [
+        openapi::endpoints,
+        overview::endpoints,
+        events::endpoints,
+        operations::endpoints,
+        jobs::endpoints,
+        explain::endpoints,
+        ledger::endpoints,
+        search::endpoints,
+        inbox::endpoints,
+        messages::endpoints,
+        drafts::endpoints,
+        decisions::endpoints,
+        examples::endpoints,
+        deliveries::endpoints,
+        leads::endpoints,
+        opt_outs::endpoints,
+        export::endpoints,
+        config::endpoints,
+        clients::endpoints,
+        pools::endpoints,
+        nodes::endpoints,
+        received::endpoints,
+        audit::endpoints,
+        sessions::endpoints,
+        model_calls::endpoints,
+        quarantine::endpoints,
+        actors::endpoints,
+    ] {
+        all.extend(part());
+    }
+    all
+}
+
 /// Mounts the API. The application data must hold a `web::Data<ApiState>`.
 pub(super) fn configure(cfg: &mut ServiceConfig) {
     cfg.service(
-        web::scope("/api/v1")
+        web::scope(PATH)
             .wrap(from_fn(admin::guard))
-            .configure(written)
-            .service(get("/overview", overview::show))
-            .service(get("/events", events::stream))
-            .service(get("/jobs", jobs::list))
-            .service(get("/ledger", ledger::show))
-            .service(get("/search", search::find))
-            .service(post("/jobs/retry", operations::retry_jobs))
-            .service(post("/jobs/cancel", operations::cancel_jobs))
-            .service(get("/jobs/{id}", jobs::show))
-            .service(get("/jobs/{id}/explain", explain::job))
-            .service(post("/jobs/{id}/retry", jobs::retry))
-            .service(post("/jobs/{id}/cancel", jobs::cancel))
-            .service(get("/operations", operations::list))
-            .service(get("/operations/{id}", operations::show))
-            .service(post("/operations/{id}/cancel", operations::stop))
-            .service(get("/inbox", inbox::list))
-            .configure(configure_leads)
-            .service(get("/config", config::show))
-            .service(post("/config/reload", config::reload))
-            .service(get("/clients", clients::list))
-            .service(get("/clients/{id}", clients::show))
-            .service(get("/pools", pools::list))
-            .service(
-                web::resource("/pools/{kind}")
-                    .route(web::patch().to(pools::change))
-                    .default_service(web::to(only_patch)),
-            )
-            .service(
-                web::resource("/pools/{kind}/override")
-                    .route(web::delete().to(pools::reset))
-                    .default_service(web::to(only_delete)),
-            )
-            .service(get("/nodes", nodes::list))
-            .service(get("/received", received::list))
-            .service(get("/audit", audit::list))
-            .configure(configure_sessions)
-            .service(get("/calls", model_calls::list))
-            .service(get("/quarantine", quarantine::list))
-            .service(
-                web::resource("/quarantine/{id}")
-                    .route(web::get().to(quarantine::show))
-                    .route(web::delete().to(quarantine::discard))
-                    .default_service(web::to(get_or_delete)),
-            )
-            .service(post("/quarantine/{id}/replay", quarantine::replay))
-            .service(get("/actors", actors::list))
+            .configure(|cfg| mount(cfg, endpoints()))
             .default_service(web::to(no_such_path)),
     );
-}
-
-/// What is written, and what a person decides about it.
-fn written(cfg: &mut ServiceConfig) {
-    cfg.service(get("/messages", messages::list))
-        .service(
-            web::resource("/messages/{id}")
-                .route(web::get().to(messages::show))
-                .route(web::patch().to(decisions::retag))
-                .default_service(web::to(get_or_patch)),
-        )
-        .service(get("/drafts", drafts::list))
-        .service(
-            web::resource("/drafts/{id}")
-                .route(web::get().to(drafts::show))
-                .route(web::patch().to(decisions::edit))
-                .default_service(web::to(get_or_patch)),
-        )
-        .service(post("/drafts/{id}/approve", decisions::approve))
-        .service(post("/drafts/{id}/undo", decisions::undo))
-        .service(post("/drafts/{id}/reject", decisions::reject))
-        .service(post("/drafts/{id}/regenerate", decisions::regenerate))
-        .service(post("/drafts/{id}/snooze", decisions::snooze))
-        .service(get("/examples", examples::list))
-        .service(get("/deliveries", deliveries::list))
-        .service(get("/deliveries/{id}", deliveries::show))
-        .service(post("/deliveries/{id}/resolve", decisions::resolve));
-}
-
-/// The paths of leads.
-fn configure_leads(cfg: &mut ServiceConfig) {
-    cfg.service(get("/leads", leads::list))
-        .service(
-            web::resource("/leads/{id}")
-                .route(web::get().to(leads::show))
-                .route(web::delete().to(opt_outs::erase))
-                .default_service(web::to(get_or_delete)),
-        )
-        .service(get("/leads/{id}/export", export::lead))
-        .service(
-            web::resource("/leads/{id}/opt-out")
-                .route(web::post().to(opt_outs::opt_out))
-                .route(web::delete().to(opt_outs::lift))
-                .default_service(web::to(post_or_delete)),
-        )
-        .service(get("/leads/{id}/explain", explain::lead));
-}
-
-/// The paths of people who have signed in.
-fn configure_sessions(cfg: &mut ServiceConfig) {
-    cfg.service(get("/sessions", sessions::list))
-        .service(
-            web::resource("/sessions/{id}")
-                .route(web::delete().to(sessions::revoke))
-                .default_service(web::to(only_delete)),
-        )
-        .service(post("/login-codes", sessions::make_code));
-}
-
-/// A path for `GET` alone.
-fn get<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::resource(path).route(web::get().to(handler)).default_service(web::to(only_get))
-}
-
-/// A path for `POST` alone.
-fn post<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::resource(path).route(web::post().to(handler)).default_service(web::to(only_post))
-}
-
-async fn only_get() -> ApiResult {
-    Err(Problem::method_not_allowed("GET"))
-}
-
-async fn only_post() -> ApiResult {
-    Err(Problem::method_not_allowed("POST"))
-}
-
-async fn only_patch() -> ApiResult {
-    Err(Problem::method_not_allowed("PATCH"))
-}
-
-async fn only_delete() -> ApiResult {
-    Err(Problem::method_not_allowed("DELETE"))
-}
-
-async fn get_or_patch() -> ApiResult {
-    Err(Problem::method_not_allowed("GET, PATCH"))
-}
-
-async fn get_or_delete() -> ApiResult {
-    Err(Problem::method_not_allowed("GET, DELETE"))
-}
-
-async fn post_or_delete() -> ApiResult {
-    Err(Problem::method_not_allowed("POST, DELETE"))
 }
 
 async fn no_such_path() -> ApiResult {

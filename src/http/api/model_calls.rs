@@ -2,7 +2,7 @@
 
 use super::{
     ApiResult, ApiState,
-    objects::{self, RowKey},
+    objects::{self, List, RowKey},
     query::Query,
 };
 use crate::{
@@ -10,16 +10,49 @@ use crate::{
         Timestamp,
         model_call::{ModelCallFeature, ModelCallStatus},
     },
+    http::openapi::{
+        ApiEndpoint, ApiParameter, CLIENT, CURSOR, LEAD, LIMIT, ModelCallFeatureWord,
+        ModelCallStatusWord, SINCE, Takes, UNTIL, get,
+    },
     store::{ModelCallFilter, ModelCallRow},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 10] = [
+    CLIENT,
+    LEAD,
+    ApiParameter::new("job", Takes::Ids),
+    ApiParameter::new("kind", Takes::Names),
+    ApiParameter::new(
+        "feature",
+        Takes::Words(|| ModelCallFeature::ALL.map(ModelCallFeature::as_str).to_vec()),
+    ),
+    ApiParameter::new(
+        "status",
+        Takes::Words(|| ModelCallStatus::ALL.map(ModelCallStatus::as_str).to_vec()),
+    ),
+    SINCE,
+    UNTIL,
+    LIMIT,
+    CURSOR,
+];
+
+/// Requests to a model's server.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/calls", list)
+            .says("The requests to a model's server, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<ModelCallJson<'_>>>(),
+    ]
+}
 
 /// `GET /calls`. A page may have fewer rows than asked for, and yet a next one.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known =
-        ["client", "lead", "job", "kind", "feature", "status", "since", "until", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = ModelCallFilter {
         client: query.values("client"),
         lead: query.ids("lead")?,
@@ -35,13 +68,15 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     objects::page(items, page.next)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ModelCallJson<'a> {
     id: RowKey,
     kind: &'a str,
+    #[schemars(with = "ModelCallFeatureWord")]
     feature: &'a str,
     prompt: &'a str,
     model: &'a str,
+    #[schemars(with = "ModelCallStatusWord")]
     status: &'a str,
     error: Option<&'a str>,
     tokens_in: Option<i64>,

@@ -7,12 +7,24 @@ use super::{
 };
 use crate::{
     domain::{Id, Timestamp},
+    http::openapi::{ApiEndpoint, PAGE, get},
     store::Node,
     tuning::NodeStatus,
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeSet, time::Duration};
+
+/// The nodes.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/nodes", list)
+            .says("The processes over this database, newest first")
+            .takes(&PAGE)
+            .answers::<NodesJson<'_>>(),
+    ]
+}
 
 /// A node that was silent for longer is not compared with the others: it may have ended.
 pub(in crate::http) const SILENT_MAX: Duration = Duration::from_secs(60);
@@ -21,7 +33,7 @@ pub(in crate::http) const SILENT_MAX: Duration = Duration::from_secs(60);
 /// configurations or versions than each other, sections that belong to a machine aside. Nothing is
 /// done about it.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["limit", "cursor"])?;
+    let query = Query::parse(&request, &PAGE)?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
     let mut nodes = state.desk.nodes().await?;
     nodes.sort_by_key(|node| std::cmp::Reverse(node.id));
@@ -47,7 +59,7 @@ fn differ<'a>(statuses: impl Iterator<Item = &'a NodeStatus>) -> bool {
     statuses.map(|it| (&it.version, &it.shared_hash)).collect::<BTreeSet<_>>().len() > 1
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct NodesJson<'a> {
     items: Vec<NodeDetailJson<'a>>,
     next_cursor: Option<RowKey>,
@@ -55,7 +67,7 @@ struct NodesJson<'a> {
 }
 
 /// A node as it is in the overview.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct NodeJson<'a> {
     id: RowKey,
     pub(in crate::http) role: &'a str,
@@ -66,7 +78,7 @@ pub(in crate::http) struct NodeJson<'a> {
     pub(in crate::http) config_hash: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct NodeDetailJson<'a> {
     #[serde(flatten)]
     pub(in crate::http) node: NodeJson<'a>,

@@ -3,8 +3,10 @@
 use super::{ApiResult, query::Query};
 use crate::{domain::Id, http::problem::Problem};
 use actix_web::HttpResponse;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
+use std::borrow::Cow;
 
 /// An instant of a row, if it has one.
 macro_rules! at {
@@ -21,6 +23,19 @@ pub(in crate::http) struct RowKey(pub(in crate::http) Id);
 impl Serialize for RowKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for RowKey {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": "^[1-9][0-9]{0,17}$",
+            "description": "An id: a text, opaque to readers",
+        })
     }
 }
 
@@ -63,7 +78,8 @@ pub(super) fn page<T: Serialize>(items: Vec<T>, next: Option<impl ToString>) -> 
 }
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ListOf{T}")]
 pub(super) struct List<T> {
     items: Vec<T>,
     next_cursor: Option<String>,

@@ -4,7 +4,7 @@ use super::{
     ApiResult, ApiState,
     jobs::{self, FILTERS, JobJson},
     no_such,
-    objects::{self, RowKey, StoredJson, at},
+    objects::{self, List, RowKey, StoredJson, at},
     only_id,
     query::Query,
 };
@@ -12,20 +12,60 @@ use crate::{
     domain::{Id, Timestamp},
     http::{
         admin::{self, body_problem},
+        openapi::{
+            ApiEndpoint, ApiParameter, CURSOR, DRY_RUN, JobActionWord, LIMIT, OperationStatusWord,
+            Takes, get, post,
+        },
         operator::Operator,
         problem::{Cause, Problem},
     },
     store::{ByKind, JobAction, JobFilter, MatchingJobs, OperationFilter, OperationRow},
 };
 use actix_web::{Error, HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 4] = [
+    ApiParameter::new("status", Takes::Words(|| OPERATION_STATUSES.to_vec())),
+    ApiParameter::new("action", Takes::Words(|| JobAction::ALL.map(JobAction::as_str).to_vec())),
+    LIMIT,
+    CURSOR,
+];
+
+/// Operations: one action on many jobs.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        post("/jobs/retry", retry_jobs)
+            .says("Gives all jobs that match one more attempt")
+            .takes(&[DRY_RUN])
+            .reads(&FILTERS)
+            .may_conflict()
+            .answers::<BulkJson<'_>>(),
+        post("/jobs/cancel", cancel_jobs)
+            .says("Cancels all jobs that match")
+            .takes(&[DRY_RUN])
+            .reads(&FILTERS)
+            .may_conflict()
+            .answers::<BulkJson<'_>>(),
+        get("/operations", list)
+            .says("Operations, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<OperationJson<'_>>>(),
+        get("/operations/{id}", show).says("An operation").answers::<OperationJson<'_>>(),
+        post("/operations/{id}/cancel", stop)
+            .says("Stops an operation; what is done stays done")
+            .may_conflict()
+            .answers::<OperationJson<'_>>(),
+    ]
+}
 
 /// The largest body of a request for many jobs. It holds a filter.
 const BODY_MAX_BYTES: usize = 262_144;
 /// The states of an operation.
-const STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
+pub(in crate::http) const OPERATION_STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
 /// A request waits for the end of an operation on at most this many jobs: one transaction.
 const SMALL_MAX: u64 = 500;
 /// How long a request waits for that.
@@ -51,9 +91,9 @@ pub(super) async fn cancel_jobs(
 
 /// `GET /operations`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["status", "action", "limit", "cursor"])?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = OperationFilter {
-        status: query.one_of("status", &STATUSES)?,
+        status: query.one_of("status", &OPERATION_STATUSES)?,
         action: query.one_of("action", &JobAction::ALL.map(JobAction::as_str))?,
     };
     let page = state.operations.list(filter, query.limit()?, query.cursor()?).await?;
@@ -157,7 +197,7 @@ async fn change(
     request: &HttpRequest,
 ) -> ApiResult {
     // 1. Read what is asked for.
-    let query = Query::parse(request, &["dry_run"])?;
+    let query = Query::parse(request, &[DRY_RUN])?;
     let is_dry_run = query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned());
     let filter = filter_in(state, request, body).await?;
     // 2. Count.
@@ -227,7 +267,7 @@ fn filter_json(filter: &JobFilter) -> Value {
 }
 
 /// The answer to a request for many jobs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct BulkJson<'a> {
     /// How many jobs match. Once the operation has ended: how many it has changed.
     count: u64,
@@ -235,6 +275,7 @@ struct BulkJson<'a> {
     exact: bool,
     /// `null` if there is nothing to do, and for a dry run.
     operation_id: Option<RowKey>,
+    #[schemars(with = "Option<OperationStatusWord>")]
     status: Option<String>,
     /// Some of the jobs that match; for a dry run only.
     examples: Vec<JobJson<'a>>,
@@ -252,11 +293,14 @@ impl<'a> BulkJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct OperationJson<'a> {
     id: RowKey,
+    #[schemars(with = "JobActionWord")]
     action: &'a str,
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
     filter: StoredJson<'a>,
+    #[schemars(with = "OperationStatusWord")]
     status: &'a str,
     /// Whether somebody has asked for its stop.
     stopping: bool,
@@ -264,6 +308,7 @@ struct OperationJson<'a> {
     done: i64,
     skipped: i64,
     /// Why jobs were skipped: an object from reason to count.
+    #[schemars(with = "BTreeMap<String, u64>")]
     reasons: StoredJson<'a>,
     error: Option<&'a str>,
     by: &'a str,

@@ -11,10 +11,17 @@ use super::{
 };
 use crate::{
     domain::{Id, Timestamp},
-    http::{operator::Operator, problem::Problem},
+    http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, NOTE, NOTE_NEEDED, OptOutSourceWord, Takes, delete, post,
+        },
+        operator::Operator,
+        problem::Problem,
+    },
     store::{AuditEntry, Erased, Lifting, OptOutRow},
 };
 use actix_web::{Error, HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +35,33 @@ const REMAINS: [&str; 4] = [
 /// What stays besides if the lead is suppressed.
 const SUPPRESSION: &str = "the keyed hashes of its identities, so that it stays opted out";
 
+/// The fields of the bodies that are read here.
+const OPTED_OUT: [ApiParameter; 1] = [NOTE];
+const LIFTED: [ApiParameter; 3] =
+    [NOTE_NEEDED, ApiParameter::new("all", Takes::Flag), ApiParameter::new("opt_outs", Takes::Ids)];
+const ERASED: [ApiParameter; 2] = [NOTE_NEEDED, ApiParameter::new("suppress", Takes::Flag)];
+
+/// What a person decides about a lead's wish to be left alone.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        delete("/leads/{id}", erase)
+            .says("Erases a person; answers what was erased, and what remains")
+            .reads(&ERASED)
+            .may_conflict()
+            .answers::<ErasedJson>(),
+        post("/leads/{id}/opt-out", opt_out)
+            .says("Opts a lead out by hand")
+            .reads(&OPTED_OUT)
+            .may_conflict()
+            .answers::<LeadJson<'_>>(),
+        delete("/leads/{id}/opt-out", lift)
+            .says("Lifts the opt-outs of a lead")
+            .reads(&LIFTED)
+            .may_conflict()
+            .answers::<LeadJson<'_>>(),
+    ]
+}
+
 /// `POST /leads/{id}/opt-out`: opts the lead out by hand. Answers the lead.
 pub(super) async fn opt_out(
     state: web::Data<ApiState>,
@@ -36,7 +70,7 @@ pub(super) async fn opt_out(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let Wish { note, .. } = wish_in(body, &["note"])?;
+    let Wish { note, .. } = wish_in(body, &OPTED_OUT)?;
     state.desk.opt_out(id, entry(&request, "lead.opt_out", id, note)).await?;
     tracing::info!(lead.id = id, "opted out by hand");
     answer(&state, id).await
@@ -50,7 +84,7 @@ pub(super) async fn lift(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let Wish { note, all, opt_outs, .. } = wish_in(body, &["note", "all", "opt_outs"])?;
+    let Wish { note, all, opt_outs, .. } = wish_in(body, &LIFTED)?;
     if all && !opt_outs.is_empty() {
         return Err(Problem::bad_request("all", "cannot be given together with `opt_outs`"));
     }
@@ -69,7 +103,7 @@ pub(super) async fn erase(
     request: HttpRequest,
 ) -> ApiResult {
     let id = only_id(&request, &path, "lead")?;
-    let Wish { note, suppress, .. } = wish_in(body, &["note", "suppress"])?;
+    let Wish { note, suppress, .. } = wish_in(body, &ERASED)?;
     let entry = entry(&request, "lead.erase", id, Some(required(note)?));
     let erased = state.desk.erase(id, suppress, entry).await?;
     tracing::info!(lead.id = id, "erased by hand");
@@ -81,7 +115,8 @@ pub(super) async fn erase(
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ErasedLead")]
 struct ErasedJson {
     lead_id: RowKey,
     erased: Erased,
@@ -98,7 +133,7 @@ struct Wish {
 }
 
 /// The fields of a body, of which `known` are allowed. An empty body has none.
-fn wish_in(body: Result<web::Bytes, Error>, known: &[&str]) -> Result<Wish, Problem> {
+fn wish_in(body: Result<web::Bytes, Error>, known: &[ApiParameter]) -> Result<Wish, Problem> {
     let fields = fields_in(body, known)?;
     let flag = |name: &'static str| match fields.get(name) {
         None | Some(Value::Null) => Ok(false),
@@ -133,13 +168,14 @@ async fn answer(state: &ApiState, id: Id) -> ApiResult {
 }
 
 /// An opt-out of a lead: who noted or lifted it, and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OptOutJson<'a> {
     pub(in crate::http) id: RowKey,
     pub(in crate::http) at: Timestamp,
     pub(in crate::http) channel: Option<&'a str>,
     pub(in crate::http) message_id: Option<RowKey>,
     pub(in crate::http) reason: &'a str,
+    #[schemars(with = "OptOutSourceWord")]
     pub(in crate::http) source: &'a str,
     pub(in crate::http) noted_by: Option<&'a str>,
     pub(in crate::http) lifted_at: Option<Timestamp>,

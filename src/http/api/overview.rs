@@ -12,12 +12,25 @@ use crate::{
         Timestamp,
         alerts::{Alert, OverallVerdict},
     },
-    http::State,
+    http::{
+        State,
+        openapi::{ApiEndpoint, OverallStateWord, RoleWord, SeverityWord, get},
+    },
     store::{Backlog, StoreError, Totals, TroubledAccount, wall_clock},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The overview.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/overview", show)
+            .says("How many jobs wait, run and have ended, and how fast")
+            .answers::<OverviewJson<'_>>(),
+    ]
+}
 
 impl ApiState {
     /// The counts, at most 2 s old, or older if counting takes long ([`super::latest`]).
@@ -138,11 +151,12 @@ fn by_client(backlog: &[Backlog]) -> Vec<ClientCount<'_>> {
     clients.into_iter().map(count).collect()
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct OverviewJson<'a> {
     verdict: VerdictJson<'a>,
     node: RowKey,
     version: &'static str,
+    #[schemars(with = "RoleWord")]
     role: &'static str,
     uptime_seconds: u64,
     database: &'static str,
@@ -163,8 +177,9 @@ struct OverviewJson<'a> {
 }
 
 /// How the daemon is, in one sentence, and what is wrong, at most six lines.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct VerdictJson<'a> {
+    #[schemars(with = "OverallStateWord")]
     state: &'static str,
     sentence: &'a str,
     wrong: Vec<AlertJson<'a>>,
@@ -173,9 +188,10 @@ struct VerdictJson<'a> {
 }
 
 /// Something that is wrong. `fires` says whether it has lasted so long that somebody is told.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AlertJson<'a> {
     alert: &'static str,
+    #[schemars(with = "SeverityWord")]
     severity: &'static str,
     fires: bool,
     since: Timestamp,
@@ -206,7 +222,7 @@ impl<'a> VerdictJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct AccountJson<'a> {
     client_id: &'a str,
     channel: &'a str,
@@ -229,7 +245,7 @@ impl<'a> AccountJson<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct JobCounts {
     pending: i64,
     running: i64,
@@ -238,7 +254,7 @@ struct JobCounts {
     cancelled: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct KindCount {
     pub(in crate::http) kind: String,
     pub(in crate::http) pending: i64,
@@ -246,7 +262,7 @@ pub(in crate::http) struct KindCount {
     pub(in crate::http) oldest_pending_seconds: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ClientCount<'a> {
     client_id: &'a str,
     pending: i64,

@@ -17,6 +17,10 @@ use crate::{
     },
     http::{
         admin::body_problem,
+        openapi::{
+            ApiEndpoint, ApiParameter, NODE, NOTE, NOTE_CHARS_MAX, PAGE, PoolStateWord, Takes,
+            delete, get, patch,
+        },
         operator::Operator,
         problem::{Cause, Problem},
     },
@@ -25,12 +29,40 @@ use crate::{
     tuning::OverrideError,
 };
 use actix_web::{Error, HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The most characters of a note.
-const NOTE_CHARS_MAX: usize = 500;
+/// The fields of a change.
+const CHANGED: [ApiParameter; 4] = [
+    ApiParameter::new("size", Takes::Size),
+    ApiParameter::new("paused", Takes::Flag),
+    NOTE,
+    ApiParameter::new("expires_in", Takes::Duration),
+];
+
+/// Pools.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/pools", list)
+            .says("The slots of each kind of job")
+            .takes(&PAGE)
+            .answers::<List<PoolJson>>(),
+        patch("/pools/{kind}", change)
+            .says("Sets size or pause of a pool beside the files")
+            .takes(&[NODE])
+            .reads(&CHANGED)
+            .may_conflict()
+            .answers::<PoolJson>(),
+        delete("/pools/{kind}/override", reset)
+            .says("Lets a pool run as the files say")
+            .takes(&[NODE])
+            .may_conflict()
+            .answers::<PoolJson>(),
+    ]
+}
+
 /// How long an override may be set for.
 const EXPIRES_MIN: Duration = Duration::from_secs(1);
 const EXPIRES_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
@@ -41,7 +73,7 @@ const FITS_WITHIN: Duration = Duration::from_secs(2);
 
 /// `GET /pools`. It also answers without the database; then `backlog` is `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["limit", "cursor"])?;
+    let query = Query::parse(&request, &PAGE)?;
     let totals = state.totals().await.ok();
     let items = pools(&state, totals.as_deref());
     objects::object(List::by_name(items, &query, |it: &PoolJson| it.kind.to_owned())?)
@@ -131,7 +163,7 @@ fn pool_of(state: &ApiState, kind: &str) -> Result<PoolView, Problem> {
 /// # Errors
 /// 409 if it is for another node only: that one keeps it in its memory.
 async fn is_for_this_node(state: &ApiState, request: &HttpRequest) -> Result<bool, Problem> {
-    let ids: Vec<Id> = Query::parse(request, &["node"])?.ids("node")?;
+    let ids: Vec<Id> = Query::parse(request, &[NODE])?.ids("node")?;
     match ids[..] {
         [] => Ok(false),
         [id] if id == state.desk.node() => Ok(true),
@@ -148,7 +180,10 @@ async fn is_for_this_node(state: &ApiState, request: &HttpRequest) -> Result<boo
 
 /// The change in a body, without who makes it.
 fn change_in(body: &[u8]) -> Result<OverrideChange, Problem> {
-    const KNOWN: [&str; 4] = ["size", "paused", "note", "expires_in"];
+    const KNOWN: [&str; 4] = {
+        let [size, paused, note, expires_in] = CHANGED;
+        [size.name, paused.name, note.name, expires_in.name]
+    };
     let mut change = OverrideChange::default();
     for (name, value) in object_in(body)? {
         match (name.as_str(), value) {
@@ -291,7 +326,7 @@ fn queue_of(
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct PoolJson {
     pub(in crate::http) kind: &'static str,
     pub(in crate::http) size: usize,
@@ -300,6 +335,7 @@ pub(in crate::http) struct PoolJson {
     pub(in crate::http) leaving: usize,
     pub(in crate::http) claimed: usize,
     pub(in crate::http) paused: bool,
+    #[schemars(with = "PoolStateWord")]
     pub(in crate::http) state: &'static str,
     pub(in crate::http) r#override: Option<PoolOverrideJson>,
     /// True if overrides for all nodes do not apply on this node.
@@ -320,7 +356,7 @@ pub(in crate::http) struct PoolJson {
 
 /// What operators have set beside the files. `by`, `note`, `at`, `expires_at` and `node` are those
 /// of the key that was set last; `keys` has them of each key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct PoolOverrideJson {
     pub(in crate::http) size: Option<usize>,
     pub(in crate::http) paused: Option<bool>,
@@ -331,7 +367,7 @@ pub(in crate::http) struct PoolOverrideJson {
     pub(in crate::http) keys: Vec<OverrideKeyJson>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OverrideKeyJson {
     pub(in crate::http) key: &'static str,
     pub(in crate::http) value: Value,
@@ -340,7 +376,7 @@ pub(in crate::http) struct OverrideKeyJson {
     pub(in crate::http) set: OverrideOriginJson,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct OverrideOriginJson {
     pub(in crate::http) by: String,
     pub(in crate::http) note: Option<String>,

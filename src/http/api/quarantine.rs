@@ -2,7 +2,7 @@
 
 use super::{
     ApiResult, ApiState, id_in,
-    objects::{self, RowKey, at},
+    objects::{self, List, RowKey, at},
     query::Query,
 };
 use crate::{
@@ -10,24 +10,59 @@ use crate::{
     domain::{Id, Timestamp},
     http::{
         State,
+        openapi::{
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DRY_RUN, DirectionWord, LIMIT,
+            QuarantineStatusWord, Takes, delete, get, post,
+        },
         operator::Operator,
         problem::Problem,
         request_id,
-        webhook_answers::{problem_of, spelled},
+        webhook_answers::{AnswerBody, problem_of, spelled},
     },
     ingest::{Answer, Replay, ReplayError, TriedReplay},
     store::{AuditEntry, ListedQuarantine, Page, QuarantineFilter, QuarantineRow},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 5] = [
+    ApiParameter::new("status", Takes::Words(|| QUARANTINE_STATUSES.to_vec())),
+    CLIENT,
+    CHANNEL,
+    LIMIT,
+    CURSOR,
+];
+
+/// Quarantined webhooks.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/quarantine", list)
+            .says("Webhooks that were authentic and not understood, newest first")
+            .takes(&PARAMETERS)
+            .answers::<List<QuarantineJson<'_>>>(),
+        get("/quarantine/{id}", show)
+            .says("A quarantined webhook with its body")
+            .answers::<QuarantineDetailJson<'_>>(),
+        delete("/quarantine/{id}", discard)
+            .says("Discards a held item, which stays as discarded")
+            .may_conflict()
+            .answers::<QuarantineJson<'_>>(),
+        post("/quarantine/{id}/replay", replay)
+            .says("Interprets a held item again, and answers as a webhook does")
+            .takes(&[DRY_RUN])
+            .may_conflict()
+            .answers::<ReplayAnswer>(),
+    ]
+}
 
 /// The states of an item.
 pub(in crate::http) const QUARANTINE_STATUSES: [&str; 3] = ["held", "replayed", "discarded"];
 
 /// `GET /quarantine`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["status", "client", "channel", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let filter = state.quarantine_filter(&query)?;
     let page = state.quarantined(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(QuarantineJson::of).collect();
@@ -53,7 +88,7 @@ pub(super) async fn replay(
     path: web::Path<String>,
     request: HttpRequest,
 ) -> ApiResult {
-    let query = Query::parse(&request, &["dry_run"])?;
+    let query = Query::parse(&request, &[DRY_RUN])?;
     let is_dry = match query.text("dry_run")? {
         Some("true") => true,
         Some("false") | None => false,
@@ -224,13 +259,14 @@ async fn found(state: &ApiState, path: &str) -> Result<QuarantineRow, Problem> {
 }
 
 /// An item of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct QuarantineJson<'a> {
     id: RowKey,
     client_id: &'a str,
     channel: &'a str,
     event_type: Option<&'a str>,
     reason: &'a str,
+    #[schemars(with = "QuarantineStatusWord")]
     status: &'a str,
     count: i64,
     received_at: Option<Timestamp>,
@@ -256,7 +292,7 @@ impl<'a> QuarantineJson<'a> {
 }
 
 /// An item with what was received.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct QuarantineDetailJson<'a> {
     #[serde(flatten)]
     item: QuarantineJson<'a>,
@@ -269,8 +305,17 @@ impl<'a> QuarantineDetailJson<'a> {
     }
 }
 
+/// What a replay answers, for the document only.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is of use")]
+enum ReplayAnswer {
+    Done(AnswerBody<'static>),
+    Tried(TriedJson<'static>),
+}
+
 /// What this version would make of an item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct TriedJson<'a> {
     dry_run: bool,
     /// `understood`, `ignored` or `quarantined`.
@@ -280,12 +325,13 @@ struct TriedJson<'a> {
     /// What it says has happened, in a word.
     signal: Option<&'static str>,
     identities: Vec<IdentityTried<'a>>,
+    #[schemars(with = "Option<DirectionWord>")]
     direction: Option<&'static str>,
     subject: Option<&'a str>,
     body: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct IdentityTried<'a> {
     kind: &'static str,
     value: &'a str,

@@ -4,7 +4,11 @@
 use super::json::object_in;
 use crate::{
     domain::{Id, Timestamp},
-    http::{problem::Problem, ui::Viewer},
+    http::{
+        openapi::{LIMIT_MAX, VALUE_CHARS_MAX},
+        problem::Problem,
+        ui::Viewer,
+    },
     store::{LeadCursor, wall_clock},
 };
 use actix_web::{HttpMessage as _, HttpRequest};
@@ -12,11 +16,6 @@ use serde_json::Value;
 
 /// Items on a page if the request names no limit.
 const LIMIT_DEFAULT: usize = 50;
-/// The most items on a page.
-const LIMIT_MAX: usize = 500;
-/// The most characters of a value. No name is longer, and databases bound the values that they
-/// compare.
-const VALUE_CHARS_MAX: usize = 200;
 /// The parameter that selects by client.
 const CLIENT: &str = "client";
 /// Stands for the time in the cursor of a lead that has no message.
@@ -29,10 +28,15 @@ pub(in crate::http) struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads the query of a request, with these names and no others. Where it selects by client, it
     /// is limited to those that its sender may see.
-    pub(in crate::http) fn parse(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn parse<K: AsRef<str>>(
+        request: &HttpRequest,
+        known: &[K],
+    ) -> Result<Self, Problem> {
         let query = Self::from_text(request.query_string(), known)?;
         match request.extensions().get::<Viewer>() {
-            Some(viewer) if known.contains(&CLIENT) => Ok(query.limited(viewer)),
+            Some(viewer) if known.iter().any(|it| it.as_ref() == CLIENT) => {
+                Ok(query.limited(viewer))
+            }
             _ => Ok(query),
         }
     }
@@ -49,17 +53,23 @@ impl Query {
 
     /// Refuses a request that has a query.
     pub(in crate::http) fn none(request: &HttpRequest) -> Result<(), Problem> {
-        Self::parse(request, &[]).map(drop)
+        Self::parse::<&str>(request, &[]).map(drop)
     }
 
     /// Reads the text behind the `?`, with these names and no others.
-    pub(in crate::http) fn from_text(text: &str, known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn from_text<K: AsRef<str>>(
+        text: &str,
+        known: &[K],
+    ) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(text.as_bytes()).into_owned();
         Self::of_pairs(pairs.collect(), known)
     }
 
     /// Reads a JSON object, with these names and no others. A value is a text or a list of texts.
-    pub(in crate::http) fn from_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
+    pub(in crate::http) fn from_json<K: AsRef<str>>(
+        body: &[u8],
+        known: &[K],
+    ) -> Result<Self, Problem> {
         let fields = object_in(body)?;
         let mut pairs = Vec::with_capacity(fields.len());
         for (name, value) in fields {
@@ -86,22 +96,33 @@ impl Query {
     }
 
     /// Takes the pairs of a query, with these names and no others.
-    pub(in crate::http) fn of_pairs(
+    pub(in crate::http) fn of_pairs<K: AsRef<str>>(
         pairs: Vec<(String, String)>,
-        known: &[&str],
+        known: &[K],
     ) -> Result<Self, Problem> {
         Self::of(pairs, known, "query parameter")
     }
 
-    fn of(pairs: Vec<(String, String)>, known: &[&str], what: &str) -> Result<Self, Problem> {
+    fn of<K: AsRef<str>>(
+        pairs: Vec<(String, String)>,
+        known: &[K],
+        what: &str,
+    ) -> Result<Self, Problem> {
         for (name, value) in &pairs {
-            if !known.contains(&name.as_str()) {
+            if !known.iter().any(|it| it.as_ref() == name) {
+                let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 let detail = format!("unknown {what} `{name}`; known here: {known}");
                 return Err(Problem::bad_request(name, detail));
             }
             if value.split(',').any(is_too_long) {
                 return Err(too_long(name));
+            }
+            // One database finds nothing by it, and the other refuses it.
+            if value.contains('\0') {
+                let detail =
+                    format!("a value of `{name}` has a NUL character, and nothing stored has one");
+                return Err(Problem::bad_request(name, detail));
             }
         }
         Ok(Self(pairs))
@@ -310,6 +331,15 @@ mod tests {
         assert!(parse(&format!("q={}", "a,".repeat(101))).text("q").is_err());
         let body = serde_json::json!({"lead": ["1", more]}).to_string();
         assert!(Query::from_json(body.as_bytes(), KNOWN).is_err());
+    }
+
+    #[test]
+    fn a_value_has_no_nul() {
+        for text in ["q=a%00b", "status=a,%00", "cursor=%00"] {
+            let problem = Query::from_text(text, KNOWN).unwrap_err();
+            assert!(problem.to_string().contains("NUL"), "{problem}");
+        }
+        assert!(Query::from_json(br#"{"lead": ["a\u0000"]}"#, KNOWN).is_err());
     }
 
     #[test]

@@ -14,13 +14,38 @@ use crate::{
         received::{RECEIVED_OUTCOMES, STORED_OUTCOMES},
     },
     http::{
+        openapi::{
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DirectionWord, LIMIT, Q,
+            QuarantineStatusWord, ReceivedOutcomeWord, Takes, get,
+        },
         problem::Problem,
         untraced::{UntracedFilter, UntracedWebhook},
     },
     store::{Page, ReceivedFilter, ReceivedRow},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 6] = [
+    CLIENT,
+    CHANNEL,
+    ApiParameter::new("outcome", Takes::Words(|| RECEIVED_OUTCOMES.to_vec())),
+    Q,
+    LIMIT,
+    CURSOR,
+];
+
+/// What came in and went out.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/received", list)
+            .says("What was received and sent, newest first, also what left no row")
+            .takes(&PARAMETERS)
+            .answers::<ReceivedPage<'_>>(),
+    ]
+}
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -136,8 +161,7 @@ impl ApiState {
 
 /// `GET /received`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let known = ["client", "channel", "outcome", "q", "limit", "cursor"];
-    let query = Query::parse(&request, &known)?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let asked = state.received_query(&query)?;
     let page = state.received(asked, query.limit()?, query.cursor()?).await?;
     objects::object(ReceivedPage {
@@ -148,7 +172,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ReceivedPage<'a> {
     items: Vec<ReceivedJson<'a>>,
     next_cursor: Option<RowKey>,
@@ -158,25 +182,28 @@ struct ReceivedPage<'a> {
 }
 
 /// One thing that was received or sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct ReceivedJson<'a> {
     id: RowKey,
     /// When it was received or, if it is ours, stored; of several alike, the last.
     pub(in crate::http) at: Timestamp,
     /// Of several alike, the first.
     first_at: Timestamp,
+    #[schemars(with = "ReceivedOutcomeWord")]
     pub(in crate::http) outcome: &'a str,
     pub(in crate::http) reason: Option<&'a str>,
     /// The name in the path of the webhook; `configured` says whether it is one of a client.
     pub(in crate::http) client_id: &'a str,
     pub(in crate::http) configured: bool,
     pub(in crate::http) channel: &'a str,
+    #[schemars(with = "Option<DirectionWord>")]
     pub(in crate::http) direction: Option<&'a str>,
     pub(in crate::http) event_type: Option<&'a str>,
     message_id: Option<RowKey>,
     lead_id: Option<RowKey>,
     quarantine_id: Option<RowKey>,
     /// Of a quarantined webhook: `held`, `replayed` or `discarded`.
+    #[schemars(with = "Option<QuarantineStatusWord>")]
     pub(in crate::http) status: Option<&'a str>,
     pub(in crate::http) provider_id: Option<&'a str>,
     pub(in crate::http) request_id: Option<&'a str>,

@@ -2,20 +2,36 @@
 
 use super::{
     ApiResult, ApiState,
-    objects::{self, RowKey},
+    objects::{self, List, RowKey},
     query::Query,
 };
 use crate::{
     domain::SearchTerms,
-    http::{admin, problem::Problem, ui::Viewer},
+    http::{
+        admin,
+        openapi::{ApiEndpoint, Q, get},
+        problem::Problem,
+        ui::Viewer,
+    },
     store::SearchHit,
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+/// The search.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/search", find)
+            .says("What a text names as a whole")
+            .takes(&[Q])
+            .answers::<List<SearchHitJson<'_>>>(),
+    ]
+}
 
 /// `GET /search`.
 pub(super) async fn find(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["q"])?;
+    let query = Query::parse(&request, &[Q])?;
     let viewer = admin::admit(&request).await?;
     let hits = found(&state, &viewer, query.text("q")?.unwrap_or_default()).await?;
     objects::page(hits.iter().map(SearchHitJson::of).collect(), None::<String>)
@@ -36,7 +52,7 @@ pub(in crate::http) async fn found(
     Ok(hits)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct SearchHitJson<'a> {
     r#type: &'a str,
     id: RowKey,

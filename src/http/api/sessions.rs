@@ -2,7 +2,7 @@
 
 use super::{
     ApiResult, no_such,
-    objects::{self, RowKey, at},
+    objects::{self, List, RowKey, at},
     only_id,
     query::Query,
 };
@@ -10,6 +10,10 @@ use crate::{
     domain::Timestamp,
     http::{
         State, admin,
+        openapi::{
+            ApiEndpoint, ApiParameter, CURSOR, LIMIT, Takes, UserRoleWord, VALUE_CHARS_MAX, delete,
+            get, post,
+        },
         operator::Operator,
         problem::{Cause, Problem},
         ui::{CODE_MAX, IDLE_MAX},
@@ -17,10 +21,29 @@ use crate::{
     store::{Page, SessionRow, wall_clock},
 };
 use actix_web::{HttpRequest, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The parameters of the list.
+const PARAMETERS: [ApiParameter; 3] =
+    [ApiParameter::new("user", Takes::Text(VALUE_CHARS_MAX)), LIMIT, CURSOR];
+
+/// People who have signed in.
+pub(super) fn endpoints() -> Vec<ApiEndpoint> {
+    vec![
+        get("/sessions", list)
+            .says("Who has signed in to the pages")
+            .takes(&PARAMETERS)
+            .answers::<List<SessionJson>>(),
+        delete("/sessions/{id}", revoke).says("Ends a session").answers::<SessionJson>(),
+        post("/login-codes", make_code)
+            .says("Makes a code that signs the one who asks in, once")
+            .answers::<CodeJson>(),
+    ]
+}
+
 /// A session, as the API and the System page show it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct SessionJson {
     pub(in crate::http) id: RowKey,
     /// The user of the configuration.
@@ -28,6 +51,7 @@ pub(in crate::http) struct SessionJson {
     /// The name in the audit log.
     pub(in crate::http) name: String,
     /// The user's role now; `null` if the user is gone.
+    #[schemars(with = "Option<UserRoleWord>")]
     pub(in crate::http) role: Option<&'static str>,
     pub(in crate::http) browser: String,
     pub(in crate::http) created_at: Timestamp,
@@ -101,7 +125,7 @@ pub(in crate::http) async fn page_of_sessions(
 
 /// `GET /sessions`.
 pub(super) async fn list(state: web::Data<State>, request: HttpRequest) -> ApiResult {
-    let query = Query::parse(&request, &["user", "limit", "cursor"])?;
+    let query = Query::parse(&request, &PARAMETERS)?;
     let user = query.text("user")?.map(str::to_owned);
     let page = page_of_sessions(&state, &request, user, query.limit()?, query.cursor()?).await?;
     objects::page(page.items, page.next)
@@ -140,7 +164,7 @@ pub(super) async fn revoke(
 }
 
 /// A one-time code, as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct CodeJson {
     /// What stands behind `/login#`.
     code: String,

@@ -29,6 +29,7 @@ use crate::store::{
         quarantine_room::QuarantineRooms,
     },
 };
+use schemars::JsonSchema;
 use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -102,7 +103,7 @@ const JOBS_AT_ONCE: usize = 100;
 const ITEMS_AT_ONCE: usize = 20;
 
 /// What one erasure has deleted. One that was killed before has deleted what is missing here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Erased {
     /// Messages, with their bodies as received.
     pub messages: u64,

@@ -94,7 +94,8 @@ struct Chosen {
 
 async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<PageContent, Problem> {
     // 1. The list.
-    let known = [INBOX_PARAMETERS.as_slice(), ["lead", "draft", "message"].as_slice()].concat();
+    let parameters = INBOX_PARAMETERS.iter().map(|it| it.name);
+    let known: Vec<&str> = parameters.chain(["lead", "draft", "message"]).collect();
     let query = visit.query(&known)?;
     let api = visit.api();
     let asked = api.inbox_query(&query)?;
