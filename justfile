@@ -80,6 +80,11 @@ pages:
     (cd tests/browser && npm ci --silent)
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures -- --ignored --nocapture --test-threads 1
 
+# Asks a daemon of its own for all that its OpenAPI document offers, with other requests at each run, for SECONDS.
+fuzz-api SECONDS="600" *ARGS:
+    cargo build
+    tests/openapi/run target/debug/postroom --random --seconds {{ SECONDS }} {{ ARGS }}
+
 # Checks licenses, sources and banned crates of all dependencies.
 deny:
     cargo deny check --hide-inclusion-graph bans licenses sources
