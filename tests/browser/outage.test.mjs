@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { Browser, rows } from './support/browser.mjs';
-import { Daemon, PEOPLE, clients, eventually } from './support/daemon.mjs';
+import { Daemon, PEOPLE, TOKENS, clients, eventually } from './support/daemon.mjs';
 import { Postgres } from './support/postgres.mjs';
 
 let daemon, browser, postgres;
@@ -33,8 +33,14 @@ test('22: without its database five pages answer, the others say so, and all rec
   const [draft] = await daemon.drafts('acme', [1]);
   await eventually('all jobs have ended', () => daemon.hasWorkedOff());
   const needs = ['/inbox', `/leads/${draft.lead_id}`, '/jobs', '/received', '/deliveries', '/audit'];
-  // Nobody can sign in meanwhile. A browser each, since one opens six connections at most.
-  const sign = (where) => browser.as(daemon, 'dana', { mayFail: true }).then((page) => ({ where, page }));
+  // Nobody can sign in meanwhile. A browser each, since one opens six connections at most, and several people, since
+  // each has eight streams at most.
+  const names = Object.keys(TOKENS);
+  let count = 0;
+  const sign = async (where) => {
+    const name = names[count++ % names.length];
+    return { where, page: await browser.as(daemon, name, { mayFail: true }) };
+  };
   const open = async ({ where, page }) => {
     const answer = await page.goto(daemon.base + where);
     return { where, page, status: answer.status() };
