@@ -168,7 +168,9 @@ impl<'a> Understanding<'a> {
         writeln!(page, "| all {} | {} |", all.all, all.percent())?;
         writeln!(page, "| clear ones {} | {} |", clear.all, clear.percent())?;
         let (opt_outs, found, wrong) = self.opt_outs();
-        let drafts = |it: &&JudgedReply| it.reply.opt_out && it.classified.tag.gets_draft();
+        let has_tag = |it: &&JudgedReply| it.reply.opt_out && it.classified.tag.gets_draft();
+        let drafts = |it: &&JudgedReply| has_tag(it) && !it.classified.may_opt_out;
+        let positive = self.judged.iter().filter(has_tag).count();
         let drafted = self.judged.iter().filter(drafts).count();
         let tagged =
             |it: &&JudgedReply| it.reply.opt_out && it.classified.tag == Sentiment::Blacklist;
@@ -177,7 +179,8 @@ impl<'a> Understanding<'a> {
         writeln!(page, "| found (recall) | {} |", percent(found, opt_outs))?;
         writeln!(page, "| are one (precision) | {} |", percent(found, found + wrong))?;
         writeln!(page, "| get the tag Blacklist | {} |", percent(blacklisted, opt_outs))?;
-        writeln!(page, "| get a tag for which an answer is drafted | {drafted} |")?;
+        writeln!(page, "| get a tag for which answers are drafted | {positive} |")?;
+        writeln!(page, "| get an answer drafted | {drafted} |")?;
 
         // Groups
         let groups: [(&str, KeyOfReply); 2] = [

@@ -444,6 +444,7 @@ fn no_draft(facts: &LeadFacts, message: &MessageFacts) -> Stop {
         return superseded(message);
     }
     let sentence = format!("Message {id} has no draft, and nothing that is stored forbids one.");
-    let todo = "The analyst wrote none, or the message was changed after it was judged. Answer the lead by hand.";
+    let todo = "The analyst wrote none, as it does if the lead perhaps opts out, or the message was \
+        changed after it was judged. Answer the lead by hand.";
     at_draft(LeadReason::NoDraft, sentence, todo)
 }

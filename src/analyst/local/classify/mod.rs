@@ -29,8 +29,11 @@ const UNSURE_MAX: f32 = 0.6;
 const OPTS_OUT_MIN: f32 = 0.95;
 /// From this likelihood on, a machine's message is an absence notice.
 const ABSENT_MIN: f32 = 0.5;
-/// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
+/// From this likelihood of an opt-out on, no answer to a message is drafted.
 const DOUBT_MIN: f32 = 0.15;
+/// From this likelihood of an opt-out on, a message gets no tag for which an answer is drafted.
+/// Below it, most such tags are right, so people should see them.
+const NEUTRAL_MIN: f32 = 0.3;
 
 /// A message to judge, and what is known about it.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +161,7 @@ fn by_weights(likely: &[f32; CLASSES]) -> Classified {
     let best = Sentiment::ALL.into_iter().zip(of_tags).max_by(|a, b| a.1.total_cmp(&b.1));
     let (tag, confidence) = best.unwrap_or((Sentiment::Neutral, 0.0));
     let (opts_out, may_opt_out) = (*opt_out >= OPTS_OUT_MIN, *opt_out >= DOUBT_MIN);
-    if may_opt_out && tag.gets_draft() {
+    if *opt_out >= NEUTRAL_MIN && tag.gets_draft() {
         let neutral = likely.last().copied().unwrap_or_default();
         let tag = Sentiment::Neutral;
         return Classified { tag, confidence: neutral, opts_out: false, may_opt_out };

@@ -719,6 +719,32 @@ fn a_cue_counts_where_another_stands_before_it_in_the_order() {
     }
 }
 
+/// What is said of a message that is an opt-out and `Interested` by these likelihoods.
+fn between(opt_out: f32, interested: f32) -> (Sentiment, bool, bool) {
+    let mut likely = [0.0; CLASSES];
+    for (class, value) in [(Class::OptOut, opt_out), (Class::Interested, interested)] {
+        likely[class as usize] = value;
+    }
+    let it = by_weights(&likely);
+    (it.tag, it.opts_out, it.may_opt_out)
+}
+
+#[test]
+fn the_likelier_an_opt_out_the_less_a_message_may_get() {
+    let rows = [
+        ((0.14, 0.8), (Interested, false, false)),
+        ((0.15, 0.8), (Interested, false, true)),
+        ((0.29, 0.7), (Interested, false, true)),
+        ((0.31, 0.6), (Neutral, false, true)),
+        ((0.49, 0.5), (Neutral, false, true)),
+        ((0.6, 0.4), (Blacklist, false, true)),
+        ((0.96, 0.04), (Blacklist, true, true)),
+    ];
+    for ((opt_out, interested), expected) in rows {
+        assert_eq!(between(opt_out, interested), expected, "{opt_out}");
+    }
+}
+
 #[test]
 fn a_signature_is_not_judged() {
     let text = "Thanks\n\nKind regards,\nDana\nCall me: 555-010-0134\n\
