@@ -10,10 +10,10 @@ use crate::{
     ingest::{self, IngestActor, Intake, Stored},
     recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
-    store::{Membership, Store},
+    store::{Membership, SlotLender, Store, UnstartedRuns},
     supervisor::{
-        self, Child, Guardian, Handover, Janitor, JanitorSetup, Listener, ListenerSetup,
-        SupervisorSetup, rescue,
+        self, Child, Guardian, HandOffDesk, HandOffSetup, Handover, Janitor, JanitorSetup,
+        Listener, ListenerSetup, SupervisorSetup, rescue,
     },
     telemetry::{
         board::{ActorType, Board, Downs},
@@ -38,6 +38,8 @@ pub(super) struct Actors {
     pub(super) supervisor: supervisor::SupervisorAddress,
     pub(super) uncommitted: Uncommitted,
     pub(super) claims: supervisor::ClaimsHere,
+    /// Lends slots to jobs that are about to be stored.
+    pub(super) desk: HandOffDesk,
 }
 
 /// The parts that the actors have in common.
@@ -71,8 +73,13 @@ impl Parts {
         let handover = Handover::new(downs.actors);
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
-        let janitor =
-            self.janitor_setup(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
+        let unstarted = UnstartedRuns::default();
+        let janitor = self.janitor_setup(
+            kinds_of_janitor,
+            handover.in_flight.clone(),
+            unstarted.clone(),
+            stored.clone(),
+        );
         if self.role.works() && self.store.database() == "sqlite" {
             // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
@@ -81,13 +88,15 @@ impl Parts {
         }
         // Describe the supervisor's children, so that it can start and restart them.
         let uncommitted = Uncommitted::default();
+        let desk = self.hand_off_desk(&handover, &uncommitted, unstarted);
         let control = arbiters.control.handle();
         let mut children =
             vec![self.recorder_child(&uncommitted, &recorded, &control, &handover.room)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
-                children.push(self.ingest_child(channel.name(), intake, &stored, &ingest));
+                let lender = Arc::new(desk.clone());
+                children.push(self.ingest_child(channel.name(), intake, lender, &stored, &ingest));
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -118,6 +127,7 @@ impl Parts {
             uncommitted: uncommitted.clone(),
             children,
             handover,
+            desk: desk.clone(),
             stored,
             recorded,
             membership: self.membership.clone(),
@@ -133,7 +143,7 @@ impl Parts {
             ("tuning".to_owned(), arbiters.tuning.handle()),
         ];
         let guardian = Guardian::new(Arc::new(setup), control, others, downs.supervisors).start();
-        Ok(Actors { guardian, supervisor, uncommitted, claims })
+        Ok(Actors { guardian, supervisor, uncommitted, claims, desk })
     }
 
     /// Waits until each channel has its ingest actor and each kind its pool. Webhooks and changes
@@ -153,10 +163,29 @@ impl Parts {
         }
     }
 
+    /// Lends slots to ingest. It knows no pool until the supervisor has made one.
+    fn hand_off_desk(
+        &self,
+        handover: &Arc<Handover>,
+        uncommitted: &Uncommitted,
+        unstarted: UnstartedRuns,
+    ) -> HandOffDesk {
+        HandOffDesk::new(HandOffSetup {
+            handover: handover.clone(),
+            uncommitted: uncommitted.clone(),
+            node: self.store.node(),
+            membership: self.membership.clone(),
+            config: self.live.clone(),
+            board: self.board.clone(),
+            unstarted,
+        })
+    }
+
     fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
         in_flight: InFlight,
+        unstarted: UnstartedRuns,
         announcer: Announcer<Stored>,
     ) -> JanitorSetup {
         JanitorSetup {
@@ -164,6 +193,7 @@ impl Parts {
             node: self.store.node(),
             queue: self.store.queue(),
             in_flight,
+            unstarted,
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
@@ -216,6 +246,7 @@ impl Parts {
         &self,
         channel: ChannelName,
         intake: &Intake,
+        lender: Arc<dyn SlotLender>,
         announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
@@ -223,6 +254,7 @@ impl Parts {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),
+            lender,
             announcer: announcer.clone(),
             notices: self.store.notices(),
             board: self.board.clone(),

@@ -263,6 +263,11 @@ impl Daemon {
         &self.intake
     }
 
+    /// Lends its slots to jobs that are about to be stored.
+    pub const fn lender(&self) -> &supervisor::HandOffDesk {
+        &self.actors.desk
+    }
+
     /// The address of its supervisor.
     pub const fn supervisor(&self) -> &supervisor::SupervisorAddress {
         &self.actors.supervisor
