@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 /// Lends slots of this process. A clone lends the same slots. It outlives supervisors.
 #[derive(Clone)]
-pub struct HandOffDesk(Arc<Desk>);
+pub struct HandOffDesk(Arc<SharedDesk>);
 
 /// The parts from which a [`HandOffDesk`] is made.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct HandOffSetup {
     pub unstarted: UnstartedRuns,
 }
 
-struct Desk {
+struct SharedDesk {
     setup: HandOffSetup,
     /// The pools that have been made.
     pools: DashMap<JobKind, LendingPool>,
@@ -68,7 +68,7 @@ impl fmt::Debug for HandOffDesk {
 impl HandOffDesk {
     /// A desk that lends nothing until it knows a pool.
     pub fn new(setup: HandOffSetup) -> Self {
-        Self(Arc::new(Desk { setup, pools: DashMap::new() }))
+        Self(Arc::new(SharedDesk { setup, pools: DashMap::new() }))
     }
 
     /// From now on it lends slots of this pool.
@@ -78,7 +78,7 @@ impl HandOffDesk {
     }
 }
 
-impl Desk {
+impl SharedDesk {
     /// What is known of every pool, beside its slots.
     fn standing(&self) -> PoolStanding {
         let setup = &self.setup;
@@ -133,7 +133,7 @@ struct LentOfKind {
 
 impl LentOfKind {
     /// Gives one place back to the slots, and wakes the supervisor if a claim has missed it.
-    fn give_back(&self, desk: &Desk) {
+    fn give_back(&self, desk: &SharedDesk) {
         if self.pool.waiting.give_place_back() {
             let supervisor = desk.setup.handover.address.get();
             if supervisor.is_none_or(|it| it.try_send(SlotFree).is_err()) {
@@ -145,7 +145,7 @@ impl LentOfKind {
 
 /// The places that are lent for one group.
 struct LentGroup {
-    desk: Arc<Desk>,
+    desk: Arc<SharedDesk>,
     /// The places that are left, and how many jobs were started.
     lent: Mutex<(Vec<LentOfKind>, usize)>,
 }

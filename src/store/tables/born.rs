@@ -25,15 +25,15 @@ use std::collections::{HashMap, HashSet};
 sql! {
     /// Appends heads that this node runs from the start, except of a kind that has a waiting head
     /// in the database, and of a kind that nobody has claimed yet: it has no V. Their leads are
-    /// locked. By primary key and `job_ready_turn`: the floor keeps it from reading over claimed
-    /// rows that are gone.
+    /// locked. By primary key and, once for each kind, by `job_ready_turn`: the floor keeps it from
+    /// reading over claimed rows that are gone.
     static PUT_BORN =
         "insert into job_ready (line, job_id, kind, client_id, turn, run, spared, due_at, node, locked_at) \
          select g.line, g.job_id, g.kind, g.client_id, v.turn, 1, 0, @now, $2, @now \
-         from @rows($1, line bigint, job_id bigint, kind text, client_id text, floor bigint) g \
+         from @rows($1, line bigint, job_id bigint, kind text, client_id text) g \
          join (select kind, max(turn) as turn from job_clock group by kind) v on v.kind = g.kind \
-         where not exists (select 1 from job_ready r where r.kind = g.kind and r.turn >= g.floor \
-           and r.turn is not null and r.node is null) \
+         where g.kind not in (select k.kind from @rows($3, kind text, floor bigint) k where exists ( \
+           select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null)) \
          order by g.line returning line, turn";
 }
 
@@ -73,13 +73,16 @@ pub(in crate::store) async fn put_born(
         job_id: Id,
         kind: &'a str,
         client_id: &'a str,
+    }
+    #[derive(Serialize)]
+    struct FloorRow<'a> {
+        kind: &'a str,
         floor: Turn,
     }
     if places.is_empty() {
         return Ok(Vec::new());
     }
     // 1. Choose the heads.
-    let floors: HashMap<&str, Turn> = places.iter().map(|it| (it.kind, it.floor)).collect();
     let new: HashSet<Id> = entries.iter().map(|entry| entry.id).collect();
     let is_candidate = |place: &&Place| new.contains(&place.job_id) && place.run == 0;
     let candidates: Vec<&Place> = placed.ready.iter().filter(is_candidate).collect();
@@ -97,15 +100,17 @@ pub(in crate::store) async fn put_born(
             job_id: place.job_id,
             kind: &place.kind,
             client_id: &place.client_id,
-            floor: floors.get(place.kind.as_str()).copied().unwrap_or_default(),
         })
         .collect();
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     // 2. Store them, unless somebody waits.
+    let floors = places.iter().map(|it| FloorRow { kind: it.kind, floor: it.floor });
+    let floors: Vec<FloorRow<'_>> = floors.collect();
+    let values = [group(&rows)?, node.into(), group(&floors)?];
     let mut turns: HashMap<Id, Turn> = HashMap::new();
-    for row in tx.all(&PUT_BORN, [group(&rows)?, node.into()]).await? {
+    for row in tx.all(&PUT_BORN, values).await? {
         turns.insert(row.try_get("", "line")?, row.try_get("", "turn")?);
     }
     // 3. Take them out, and count them for their clients' caps.
