@@ -79,13 +79,16 @@ impl Enqueuer {
                 tx.commit((enqueued, claims)).await
             });
             let (enqueued, claims) = written.await?;
+            let is_to_be_claimed = claims.len() < enqueued.len();
             if let Some(lent) = lent {
                 lent.start(claims);
             }
-            Ok(enqueued)
+            Ok((enqueued, is_to_be_claimed))
         });
-        let enqueued = enqueued.await?;
-        self.notices.announce();
+        let (enqueued, is_to_be_claimed) = enqueued.await?;
+        if is_to_be_claimed {
+            self.notices.announce();
+        }
         Ok(enqueued)
     }
 

@@ -14,7 +14,9 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 pub use super::tables::born::FreePlaces;
 
@@ -41,60 +43,56 @@ pub trait LentSlots: fmt::Debug + Send + Sync {
 
 /// The most runs that [`UnstartedRuns`] remembers. No place is lent beyond that.
 const NOTED_MAX: usize = 10_000;
+/// After this long a commit is either in the database or was rolled back, also if its connection
+/// fell silent. Much longer than a transaction may take.
+const NOTED_FOR: Duration = Duration::from_secs(60);
 
 /// The first runs of jobs that this process has stored as its own, and that it has not started. If
 /// one of them is in the database and its process does not know it, the answer of its commit was
 /// lost: it never ran. A clone is the same list.
 #[derive(Clone, Debug, Default)]
-pub struct UnstartedRuns(Arc<Mutex<Noted>>);
+pub struct UnstartedRuns(Arc<Mutex<NotedJobs>>);
 
-#[derive(Debug, Default)]
-struct Noted {
-    /// By job id: the number of the check before which it was noted.
-    noted: HashMap<Id, u64>,
-    /// How many checks there were.
-    checks: u64,
-}
+/// By job id: when it was noted, or last seen in the database.
+type NotedJobs = HashMap<Id, Instant>;
 
 impl UnstartedRuns {
     /// These jobs are about to be committed.
     pub fn note(&self, job_ids: &[Id]) {
-        let mut list = self.list();
-        let checks = list.checks;
-        list.noted.extend(job_ids.iter().map(|id| (*id, checks)));
+        let now = Instant::now();
+        self.list().extend(job_ids.iter().map(|id| (*id, now)));
     }
 
     /// This job starts.
     pub fn starts(&self, job_id: Id) {
-        self.list().noted.remove(&job_id);
+        self.list().remove(&job_id);
     }
 
     /// True if no more may be noted.
     pub fn is_full(&self) -> bool {
-        self.list().noted.len() >= NOTED_MAX
+        self.list().len() >= NOTED_MAX
     }
 
     /// True if this is the first run of a job that was never started here.
     pub fn has(&self, job_id: Id, run: i64) -> bool {
-        run == FIRST_RUN && self.list().noted.contains_key(&job_id)
+        run == FIRST_RUN && self.list().contains_key(&job_id)
     }
 
     /// A check has found these jobs in the database as running jobs of this node, and not in its
-    /// memory. Forgets all others that were noted before the check before this one: they were
-    /// rolled back.
+    /// memory. Forgets all others that were noted long ago: they were rolled back, or settled.
     pub fn checked(&self, missing: impl Iterator<Item = Id>) {
-        let mut list = self.list();
-        list.checks += 1;
-        let checks = list.checks;
-        for id in missing {
-            if let Some(noted) = list.noted.get_mut(&id) {
-                *noted = checks;
-            }
-        }
-        list.noted.retain(|_, noted| *noted + 1 >= checks);
+        self.checked_at(Instant::now(), missing);
     }
 
-    fn list(&self) -> MutexGuard<'_, Noted> {
+    fn checked_at(&self, now: Instant, missing: impl Iterator<Item = Id>) {
+        let mut list = self.list();
+        for id in missing {
+            list.entry(id).and_modify(|at| *at = now);
+        }
+        list.retain(|_, at| now.saturating_duration_since(*at) < NOTED_FOR);
+    }
+
+    fn list(&self) -> MutexGuard<'_, NotedJobs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,14 +138,16 @@ mod tests {
         assert!(!unstarted.has(1, 1), "it runs");
         assert!(unstarted.has(2, 1) && !unstarted.has(2, 2), "only the first run");
         // Job 2 is in the database, job 3 was rolled back.
+        let mut now = Instant::now();
+        unstarted.checked_at(now, [2].into_iter());
+        assert!(unstarted.has(3, 1), "its commit may come late");
         for check in 0..5 {
-            unstarted.checked([2].into_iter());
+            now += NOTED_FOR / 2;
+            unstarted.checked_at(now, [2].into_iter());
             assert!(unstarted.has(2, 1), "check {check}");
         }
         assert!(!unstarted.has(3, 1));
-        unstarted.checked(std::iter::empty());
-        assert!(unstarted.has(2, 1), "its commit may come late");
-        unstarted.checked(std::iter::empty());
+        unstarted.checked_at(now + NOTED_FOR, std::iter::empty());
         assert!(!unstarted.has(2, 1), "it was settled");
     }
 
