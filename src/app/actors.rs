@@ -1,6 +1,10 @@
 //! The actors of a daemon: what each is made from, and which actor notifies which.
 
-use super::{AppError, Role, daemon::Arbiters, database_error};
+use super::{
+    AppError, Role,
+    daemon::{Arbiters, Daemon},
+    database_error,
+};
 use crate::{
     analyst::Analysts,
     announcer::Announcer,
@@ -40,6 +44,13 @@ pub(super) struct Actors {
     pub(super) claims: supervisor::ClaimsHere,
     /// Lends slots to jobs that are about to be stored.
     pub(super) desk: HandOffDesk,
+}
+
+impl Daemon {
+    /// Lends its slots to jobs that are about to be stored.
+    pub const fn lender(&self) -> &HandOffDesk {
+        &self.actors.desk
+    }
 }
 
 /// The parts that the actors have in common.

@@ -53,7 +53,7 @@ const LEAVE_LEAST: Duration = Duration::from_millis(150);
 pub struct Daemon {
     board: Arc<Board>,
     intake: Intake,
-    actors: Actors,
+    pub(super) actors: Actors,
     server: http::ClosableServer,
     heartbeat: Heartbeat,
     tuner: Tuner,
@@ -261,11 +261,6 @@ impl Daemon {
     /// The way in for webhooks.
     pub const fn intake(&self) -> &Intake {
         &self.intake
-    }
-
-    /// Lends its slots to jobs that are about to be stored.
-    pub const fn lender(&self) -> &supervisor::HandOffDesk {
-        &self.actors.desk
     }
 
     /// The address of its supervisor.

@@ -1,8 +1,8 @@
 //! Which jobs are born running: a node that stores a job may store it as its own running job, and
 //! start it right after the commit, without a claim (docs/decisions/0044).
 //!
-//! Two questions, each a pure function: how many places a node lends for it ([`PoolStanding::lends`]),
-//! and which of a group's jobs get them ([`choose`]).
+//! Two questions, each a pure function: how many places a node lends for it
+//! ([`PoolStanding::lends`]), and which of a group's jobs get them ([`choose`]).
 
 use std::collections::HashMap;
 

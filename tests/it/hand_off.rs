@@ -16,15 +16,23 @@ use serde_json::Value;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CONFIG: &str = "[supervisor]\ntick = \"100ms\"\nheartbeat = \"50ms\"\nlease = \"400ms\"\n\
-    [pools.default]\nsize = 2\nbackoff = { base = \"5ms\", cap = \"20ms\" }\n\
-    [[clients]]\nid = \"fine\"\n[clients.channels.sms]\n";
+/// Far longer than a test waits: nothing is found to be lost meanwhile.
+const LONG_LEASE: &str = "60s";
+
+fn config(lease: &str) -> String {
+    format!(
+        "[supervisor]\ntick = \"100ms\"\nheartbeat = \"50ms\"\nlease = \"{lease}\"\n\
+         [pools.default]\nsize = 2\nbackoff = {{ base = \"5ms\", cap = \"20ms\" }}\n\
+         [[clients]]\nid = \"fine\"\n[clients.channels.sms]\n"
+    )
+}
+
 const RUNNING: &str = "select count(*) from job_ready where node is not null";
 const FAILED: &str =
     "select count(*) from job_attempts where outcome not in ('succeeded', 'released')";
 
-async fn start(place: &Place) -> Inside {
-    let daemon = Inside::start(place, CONFIG, registry::postroom()).await;
+async fn start(place: &Place, lease: &str) -> Inside {
+    let daemon = Inside::start(place, &config(lease), registry::postroom()).await;
     // The first job of a kind is claimed. From then on jobs can be born running.
     let first = post(&daemon, 0).await;
     ended(&daemon, job_of(&first)).await;
@@ -60,7 +68,7 @@ async fn handed_off(daemon: &Inside) -> u64 {
 
 on_both_daemons! {
     async fn an_idle_daemon_starts_jobs_without_a_claim(place: Place) {
-        let daemon = start(&place).await;
+        let daemon = start(&place, LONG_LEASE).await;
         let db = Peek::open(&daemon.database_url).await;
         let mut jobs = Vec::new();
         // A claim may be under way, and then it takes the job.
@@ -83,7 +91,7 @@ on_both_daemons! {
     /// (1) The commit's answer is lost: the job never started, so it costs no attempt and makes no
     /// suspect.
     async fn a_job_whose_commit_was_not_answered_runs_later_and_costs_no_attempt(place: Place) {
-        let daemon = start(&place).await;
+        let daemon = start(&place, "400ms").await;
         daemon.may_leave(Leftover::Panic, "the test makes a call of the store panic");
         let db = Peek::open(&daemon.database_url).await;
         daemon.board.faults().arm("hand_off.committed", 1);
@@ -110,7 +118,7 @@ on_both_daemons! {
     /// (2) A group that commits after the pools were closed: its job goes back, and the drain waits
     /// for that.
     async fn a_job_that_is_born_while_the_daemon_stops_goes_back(place: Place) {
-        let daemon = start(&place).await;
+        let daemon = start(&place, LONG_LEASE).await;
         daemon.may_leave(Leftover::Unfinished, "the job that goes back");
         let db = Peek::open(&daemon.database_url).await;
         let release = daemon.board.faults().block("hand_off.committed");
@@ -151,7 +159,7 @@ on_both_daemons! {
 
     /// A pool that is paused lends nothing, and what was on its way goes back.
     async fn a_paused_pool_gets_no_job_handed_off(place: Place) {
-        let daemon = start(&place).await;
+        let daemon = start(&place, LONG_LEASE).await;
         let db = Peek::open(&daemon.database_url).await;
         daemon.reload("[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n").await;
         let before = handed_off(&daemon).await;
