@@ -12,7 +12,7 @@ use crate::{
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, IngestActor, Intake, Stored},
-    recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
+    recorder::{self, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
     store::{Membership, SlotLender, Store, UnstartedRuns},
     supervisor::{
@@ -85,12 +85,7 @@ impl Parts {
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
         let unstarted = UnstartedRuns::default();
-        let janitor = self.janitor_setup(
-            kinds_of_janitor,
-            handover.in_flight.clone(),
-            unstarted.clone(),
-            stored.clone(),
-        );
+        let janitor = self.janitor_setup(kinds_of_janitor, &handover, &unstarted, stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
@@ -195,16 +190,16 @@ impl Parts {
     fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
-        in_flight: InFlight,
-        unstarted: UnstartedRuns,
+        handover: &Handover,
+        unstarted: &UnstartedRuns,
         announcer: Announcer<Stored>,
     ) -> JanitorSetup {
         JanitorSetup {
             membership: self.membership.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
-            in_flight,
-            unstarted,
+            in_flight: handover.in_flight.clone(),
+            unstarted: unstarted.clone(),
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),

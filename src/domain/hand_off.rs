@@ -43,7 +43,9 @@ pub struct NewHead<'a> {
 }
 
 /// Chooses which of `heads`, given in the order of arrival, get one of the `places`, which are
-/// keyed by kind. Clients get them in turn: the second job of a client comes after the first of
+/// keyed by kind.
+///
+/// Clients get them in turn: the second job of a client comes after the first of
 /// every other. `client_room` says how many more jobs of a client may run. Returns the numbers of
 /// the chosen heads, sorted.
 pub fn choose(

@@ -47,8 +47,9 @@ const NOTED_MAX: usize = 10_000;
 /// fell silent. Much longer than a transaction may take.
 const NOTED_FOR: Duration = Duration::from_secs(60);
 
-/// The first runs of jobs that this process has stored as its own, and that it has not started. If
-/// one of them is in the database and its process does not know it, the answer of its commit was
+/// The first runs of jobs that this process has stored as its own, and that it has not started.
+///
+/// If one of them is in the database and its process does not know it, the answer of its commit was
 /// lost: it never ran. A clone is the same list.
 #[derive(Clone, Debug, Default)]
 pub struct UnstartedRuns(Arc<Mutex<NotedJobs>>);
