@@ -17,7 +17,8 @@ const NO_TEXT: &str = "(no error text)";
 /// The signature of an error: its first line with numbers, ids, quotes, addresses and paths of URLs
 /// masked. The signature of a signature is itself, so a filter may name either.
 pub fn error_signature(text: &str) -> String {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(NO_TEXT);
+    let mut lines = text.lines().map(|line| line.trim_matches(is_gap));
+    let first = lines.find(|line| !line.is_empty()).unwrap_or(NO_TEXT);
     let first: String = first.chars().take(READ_CHARS_MAX).collect();
     let mut signature =
         first.split(is_gap).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
@@ -253,6 +254,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn an_error_of_control_characters_has_no_text() {
+        for text in ["", " \n\t", "\u{7f}\0"] {
+            assert_eq!(error_signature(text), NO_TEXT, "{text:?}");
+        }
+        assert_eq!(error_signature("\u{7f}\nreset by peer"), "reset by peer");
     }
 
     #[test]

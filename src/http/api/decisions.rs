@@ -187,8 +187,9 @@ pub(super) async fn regenerate(
     drafts::answer(&state.regenerate_draft(id, hint, Operator::of(&request)).await?)
 }
 
-/// `POST /drafts/{id}/snooze`: puts it off until `until`, a time or a duration from now. Without it,
-/// the draft waits for a decision again.
+/// `POST /drafts/{id}/snooze`: puts it off until `until`, a time or a duration from now.
+///
+/// Without it, the draft waits for a decision again.
 pub(super) async fn snooze(
     state: web::Data<ApiState>,
     path: web::Path<String>,

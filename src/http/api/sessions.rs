@@ -103,8 +103,9 @@ impl SessionJson {
     }
 }
 
-/// Sessions before `cursor`, newest first. An operator of all clients sees those of all, or of `user`;
-/// others see their own.
+/// Sessions before `cursor`, newest first.
+///
+/// An operator of all clients sees those of all, or of `user`; others see their own.
 ///
 /// # Errors
 /// If the request is not let in, or the database is away.

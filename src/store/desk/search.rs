@@ -52,8 +52,8 @@ sql! {
          join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value \
          order by i.lead_id desc limit $2";
 
-    /// What came with a request, before row `$2`: messages and webhooks in quarantine, newest first,
-    /// at most `$3` of each. By `messages_by_request` and `quarantine_by_request`.
+    /// What came with a request, before row `$2`: messages and webhooks in quarantine, newest
+    /// first, at most `$3` of each. By `messages_by_request` and `quarantine_by_request`.
     static FIND_BY_REQUEST =
         "select * from (select 'message' as type, x.id, x.client_id, x.lead_id from messages x \
            where x.request_id = $1 and x.id < $2 order by x.id desc limit $3) m \

@@ -34,8 +34,8 @@ const SOUGHT: usize = 1_000;
 /// from.
 const SEARCHES_MAX: usize = 10;
 
-/// Selects drafts that wait. The values of a field are alternatives; all fields must match; an empty
-/// field matches all drafts.
+/// Selects drafts that wait. The values of a field are alternatives; all fields must match; an
+/// empty field matches all drafts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaitingFilter {
     /// What they wait for.
@@ -70,8 +70,8 @@ pub struct InboxEntry {
     pub message: Option<Excerpt<ListedMessage>>,
 }
 
-/// A page of drafts that wait, oldest first. If it is selected by more than clients and channels, it
-/// may have fewer than `limit` and yet a next page.
+/// A page of drafts that wait, oldest first. If it is selected by more than clients and channels,
+/// it may have fewer than `limit` and yet a next page.
 pub(super) async fn drafts(
     reader: &Sessions,
     filter: &WaitingFilter,

@@ -123,8 +123,8 @@ fn every_body_is_right_as_it_is() {
 
 /// Damages every field of every base in every way, and reads the result.
 ///
-/// With `only_new`, a file is damaged only where no other base of its channel has such a value in such
-/// a field. The samples of the events are damaged in all fields.
+/// With `only_new`, a file is damaged only where no other base of its channel has such a value in
+/// such a field. The samples of the events are damaged in all fields.
 fn every_field_is_wrong_in_every_way(only_new: bool) {
     let (faults, bodies) = (Faults::default(), AtomicUsize::new(0));
     let seen = Mutex::new(BTreeSet::new());
