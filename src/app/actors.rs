@@ -1,10 +1,6 @@
 //! The actors of a daemon: what each is made from, and which actor notifies which.
 
-use super::{
-    AppError, Role,
-    daemon::{Arbiters, Daemon},
-    database_error,
-};
+use super::{AppError, Role, daemon::Arbiters, database_error};
 use crate::{
     analyst::Analysts,
     announcer::Announcer,
@@ -12,12 +8,12 @@ use crate::{
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, IngestActor, Intake, Stored},
-    recorder::{self, Recorded, Recorder, ResizableBound, Uncommitted},
+    recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
-    store::{Membership, SlotLender, Store, UnstartedRuns},
+    store::{Membership, Store},
     supervisor::{
-        self, Child, Guardian, HandOffDesk, HandOffSetup, Handover, Janitor, JanitorSetup,
-        Listener, ListenerSetup, SupervisorSetup, rescue,
+        self, Child, Guardian, Handover, Janitor, JanitorSetup, Listener, ListenerSetup,
+        SupervisorSetup, rescue,
     },
     telemetry::{
         board::{ActorType, Board, Downs},
@@ -42,15 +38,6 @@ pub(super) struct Actors {
     pub(super) supervisor: supervisor::SupervisorAddress,
     pub(super) uncommitted: Uncommitted,
     pub(super) claims: supervisor::ClaimsHere,
-    /// Lends slots to jobs that are about to be stored.
-    pub(super) desk: HandOffDesk,
-}
-
-impl Daemon {
-    /// Lends its slots to jobs that are about to be stored.
-    pub const fn lender(&self) -> &HandOffDesk {
-        &self.actors.desk
-    }
 }
 
 /// The parts that the actors have in common.
@@ -84,8 +71,8 @@ impl Parts {
         let handover = Handover::new(downs.actors);
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
-        let unstarted = UnstartedRuns::default();
-        let janitor = self.janitor_setup(kinds_of_janitor, &handover, &unstarted, stored.clone());
+        let janitor =
+            self.janitor_setup(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
@@ -94,15 +81,13 @@ impl Parts {
         }
         // Describe the supervisor's children, so that it can start and restart them.
         let uncommitted = Uncommitted::default();
-        let desk = self.hand_off_desk(&handover, &uncommitted, unstarted);
         let control = arbiters.control.handle();
         let mut children =
             vec![self.recorder_child(&uncommitted, &recorded, &control, &handover.room)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
-                let lender = Arc::new(desk.clone());
-                children.push(self.ingest_child(channel.name(), intake, lender, &stored, &ingest));
+                children.push(self.ingest_child(channel.name(), intake, &stored, &ingest));
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -133,7 +118,6 @@ impl Parts {
             uncommitted: uncommitted.clone(),
             children,
             handover,
-            desk: desk.clone(),
             stored,
             recorded,
             membership: self.membership.clone(),
@@ -149,7 +133,7 @@ impl Parts {
             ("tuning".to_owned(), arbiters.tuning.handle()),
         ];
         let guardian = Guardian::new(Arc::new(setup), control, others, downs.supervisors).start();
-        Ok(Actors { guardian, supervisor, uncommitted, claims, desk })
+        Ok(Actors { guardian, supervisor, uncommitted, claims })
     }
 
     /// Waits until each channel has its ingest actor and each kind its pool. Webhooks and changes
@@ -169,37 +153,17 @@ impl Parts {
         }
     }
 
-    /// Lends slots to ingest. It knows no pool until the supervisor has made one.
-    fn hand_off_desk(
-        &self,
-        handover: &Arc<Handover>,
-        uncommitted: &Uncommitted,
-        unstarted: UnstartedRuns,
-    ) -> HandOffDesk {
-        HandOffDesk::new(HandOffSetup {
-            handover: handover.clone(),
-            uncommitted: uncommitted.clone(),
-            node: self.store.node(),
-            membership: self.membership.clone(),
-            config: self.live.clone(),
-            board: self.board.clone(),
-            unstarted,
-        })
-    }
-
     fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
-        handover: &Handover,
-        unstarted: &UnstartedRuns,
+        in_flight: InFlight,
         announcer: Announcer<Stored>,
     ) -> JanitorSetup {
         JanitorSetup {
             membership: self.membership.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
-            in_flight: handover.in_flight.clone(),
-            unstarted: unstarted.clone(),
+            in_flight,
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
@@ -252,7 +216,6 @@ impl Parts {
         &self,
         channel: ChannelName,
         intake: &Intake,
-        lender: Arc<dyn SlotLender>,
         announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
@@ -260,7 +223,6 @@ impl Parts {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),
-            lender,
             announcer: announcer.clone(),
             notices: self.store.notices(),
             board: self.board.clone(),

@@ -53,7 +53,7 @@ const LEAVE_LEAST: Duration = Duration::from_millis(150);
 pub struct Daemon {
     board: Arc<Board>,
     intake: Intake,
-    pub(super) actors: Actors,
+    actors: Actors,
     server: http::ClosableServer,
     heartbeat: Heartbeat,
     tuner: Tuner,

@@ -11,10 +11,10 @@ use super::{
 use crate::{
     announcer::Announcer,
     config::{self, IngestConfig},
-    domain::{ChannelName, JobKind, event::Direction},
+    domain::ChannelName,
     store::{
-        Answer, Content, Inbound, Inbox, LentSlots, Notices, SlotLender, StoreError, WriterToken,
-        commit_isolating, wall_clock,
+        Answer, Content, Inbound, Inbox, Notices, StoreError, WriterToken, commit_isolating,
+        wall_clock,
     },
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -23,7 +23,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -37,8 +37,6 @@ pub struct IngestSetup {
     pub inbox: Inbox,
     /// The limits of a group, read for each group.
     pub config: config::Live,
-    /// Lends slots of this process to the jobs of a group.
-    pub lender: Arc<dyn SlotLender>,
     /// Tells the supervisor of new jobs.
     pub announcer: Announcer<Stored>,
     /// Tells other nodes of them.
@@ -146,7 +144,7 @@ impl IngestActor {
         }));
     }
 
-    /// Commits `group`. Returns the number of jobs that were made and wait for a claim.
+    /// Commits `group`. Returns the number of jobs that were made.
     fn commit(
         &self,
         group: Vec<Ingest>,
@@ -154,12 +152,10 @@ impl IngestActor {
     ) -> impl Future<Output = usize> + use<> {
         let inbox = self.setup.inbox.bounded(self.setup.config.get().ingest.quarantine);
         let (board, full) = (self.setup.board.clone(), self.full.clone());
-        let lender = self.setup.lender.clone();
         let refused = self.setup.metrics.quarantine_refused.clone();
         async move {
             board.faults().point("ingest.commit");
-            let lent = lender.lend(&jobs_wanted(&group));
-            let jobs = commit_group(&inbox, group, &board, lent, |client| {
+            let jobs = commit_group(&inbox, group, &board, |client| {
                 refused.inc();
                 if full.is_due(client, tokio::time::Instant::now()) {
                     tracing::warn!(
@@ -175,8 +171,7 @@ impl IngestActor {
         }
     }
 
-    /// Tells the supervisor of this node, and other nodes, that `jobs` were committed which nobody
-    /// has claimed.
+    /// Tells the supervisor of this node, and other nodes, that `jobs` were committed.
     fn announce(&self, jobs: usize) {
         if jobs > 0 {
             self.setup.announcer.announce(Stored { jobs });
@@ -222,27 +217,13 @@ impl actix::Handler<Commit> for IngestActor {
     }
 }
 
-/// How many jobs of each kind a group makes at most: one for each inbound message.
-fn jobs_wanted(group: &[Ingest]) -> BTreeMap<JobKind, usize> {
-    let mut wanted = BTreeMap::new();
-    for ingest in group {
-        if let Content::Event { event, kind } = &ingest.inbound.content
-            && event.signal.message().is_some_and(|it| it.direction == Direction::Inbound)
-        {
-            *wanted.entry(*kind).or_default() += 1;
-        }
-    }
-    wanted
-}
-
-/// Commits a group and answers each of its webhooks. Its jobs may use the slots that are `lent`.
-/// Returns the number of jobs that were made and wait for a claim. Calls `refused` with the client
-/// of each webhook that is refused because the client's quarantine is full.
+/// Commits a group and answers each of its webhooks. Returns the number of jobs that were made.
+/// Calls `refused` with the client of each webhook that is refused because the client's quarantine
+/// is full.
 async fn commit_group(
     inbox: &Inbox,
     group: Vec<Ingest>,
     board: &Board,
-    lent: Option<Arc<dyn LentSlots>>,
     refused: impl Fn(&Arc<str>),
 ) -> usize {
     // Commit it, and find the webhooks that make it fail.
@@ -253,17 +234,14 @@ async fn commit_group(
         senders.push((reply, permit));
     }
     let items: Arc<[Inbound]> = items.into();
-    let put = |part| inbox.put_and_start(part, lent.clone());
-    let results = commit_isolating(items.clone(), put).await;
-    // The slots that are left go back before the supervisor hears of the other jobs.
-    let started = lent.map_or(0, |lent| lent.started());
+    let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
     board.faults().point("ingest.committed");
 
     // Answer each. There is a result for each item, in their order. If one were missing, its sender
     // would be told so instead of waiting.
     let missing = || Err(StoreError::Broken("the group has no answer to it".to_owned()));
     let results = results.into_iter().chain(std::iter::repeat_with(missing));
-    let mut jobs = 0_usize;
+    let mut jobs = 0;
     for ((item, (reply, permit)), result) in items.iter().zip(senders).zip(results) {
         let answer = match result {
             Err(error) if error.is_data() => keep_unstorable(inbox, item, &error).await,
@@ -288,5 +266,5 @@ async fn commit_group(
         }
         drop(permit);
     }
-    jobs.saturating_sub(started)
+    jobs
 }

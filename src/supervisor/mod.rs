@@ -18,7 +18,6 @@ mod claiming;
 mod drain;
 mod fitting;
 mod guardian;
-mod hand_off;
 mod handover;
 mod janitor;
 mod listener;
@@ -36,7 +35,6 @@ pub use self::{
     actor::{Supervisor, SupervisorSetup, Tick},
     drain::Drain,
     guardian::Guardian,
-    hand_off::{HandOffDesk, HandOffSetup},
     handover::{ClaimsHere, Handover, SupervisorAddress},
     janitor::{Janitor, JanitorSetup, Rescued, rescue},
     listener::{Listener, ListenerSetup},
