@@ -123,7 +123,8 @@ impl Viewer {
     /// True if they may see an operation: it is limited to clients that they see.
     pub(in crate::http) fn sees_operation(&self, operation: &OperationRow) -> bool {
         let filter: Value = serde_json::from_str(&operation.filter).unwrap_or_default();
-        let clients = filter["client"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let clients = filter.get("client").and_then(Value::as_array);
+        let clients = clients.map(Vec::as_slice).unwrap_or_default();
         let is_own = |client: &Value| client.as_str().is_some_and(|it| self.sees(it));
         self.clients.is_none() || (!clients.is_empty() && clients.iter().all(is_own))
     }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Mutex, time::Instant};
+use tokio_util::task::TaskTracker;
 
 /// A result is shared for at least this long.
 const KEPT: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ pub(super) struct Latest<T> {
     /// Locked while somebody reads.
     outcome: Arc<Mutex<Option<LatestOutcome<T>>>>,
     known: Arc<SyncMutex<LatestKnown<T>>>,
+    /// The read under way, which has a time-out of its own and outlives its caller.
+    reads: TaskTracker,
 }
 
 /// A result with the time at which its read began: it tells nothing of what came later.
@@ -57,7 +60,11 @@ struct LatestOutcome<T> {
 impl<T> Default for Latest<T> {
     fn default() -> Self {
         let known = LatestKnown { result: None, failing_since: None };
-        Self { outcome: Arc::default(), known: Arc::new(SyncMutex::new(known)) }
+        Self {
+            outcome: Arc::default(),
+            known: Arc::new(SyncMutex::new(known)),
+            reads: TaskTracker::new(),
+        }
     }
 }
 
@@ -120,7 +127,7 @@ impl<T: Send + Sync + 'static> Latest<T> {
             Err(_) => it.before,
         });
         let (read, known, started) = (read(), self.known.clone(), Instant::now());
-        let reading = tokio::spawn(async move {
+        let reading = self.reads.spawn(async move {
             let result = read.await.map(Arc::new);
             match &result {
                 Ok(result) => {

@@ -192,19 +192,7 @@ impl ApiEndpoint {
             }));
         }
         set("parameters", parameters.into());
-        let body = match &self.body {
-            BodyTold::None => None,
-            BodyTold::Fields(fields) => Some(json!({
-                "required": fields.iter().any(ApiParameter::is_needed),
-                "content": {"application/json": {"schema": body_schema(fields, vocabulary)}},
-            })),
-            BodyTold::Posted => Some(json!({
-                "required": true,
-                "description": "What the provider posts",
-                "content": {"application/json": {"schema": {"type": "object"}}},
-            })),
-        };
-        if let Some(body) = body {
+        if let Some(body) = self.body_told(vocabulary) {
             set("requestBody", body);
         }
         // 3. What is answered.
@@ -236,6 +224,22 @@ impl ApiEndpoint {
         Value::Object(told)
     }
 
+    /// What the document says of its body, if it takes one.
+    fn body_told(&self, vocabulary: &Vocabulary) -> Option<Value> {
+        match &self.body {
+            BodyTold::None => None,
+            BodyTold::Fields(fields) => Some(json!({
+                "required": fields.iter().any(ApiParameter::is_needed),
+                "content": {"application/json": {"schema": body_schema(fields, vocabulary)}},
+            })),
+            BodyTold::Posted => Some(json!({
+                "required": true,
+                "description": "What the provider posts",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            })),
+        }
+    }
+
     /// `get_jobs_id_explain`.
     fn operation_id(&self, api: &str) -> String {
         let path = self.path.strip_prefix(api).unwrap_or(&self.path);
@@ -265,17 +269,20 @@ impl ApiEndpoint {
 fn renamed(document: Value) -> Value {
     match document {
         Value::Object(fields) => {
-            let rename = |(name, value): (String, Value)| match value {
-                Value::String(text) if name == "$ref" && text.starts_with(SCHEMAS) => {
-                    (name, Value::String(text.replace(SUFFIX, "")))
-                }
-                Value::Object(schemas) if name == "schemas" => {
-                    let schemas = schemas.into_iter();
-                    let schemas =
-                        schemas.map(|(it, value)| (it.replace(SUFFIX, ""), renamed(value)));
-                    (name, Value::Object(schemas.collect()))
-                }
-                value => (name, renamed(value)),
+            let rename = |(name, value): (String, Value)| {
+                let value = match (name.as_str(), value) {
+                    ("$ref", Value::String(text)) if text.starts_with(SCHEMAS) => {
+                        Value::String(text.replace(SUFFIX, ""))
+                    }
+                    ("schemas", Value::Object(schemas)) => {
+                        let schemas = schemas.into_iter();
+                        let schemas =
+                            schemas.map(|(it, value)| (it.replace(SUFFIX, ""), renamed(value)));
+                        Value::Object(schemas.collect())
+                    }
+                    (_, value) => renamed(value),
+                };
+                (name, value)
             };
             Value::Object(fields.into_iter().map(rename).collect())
         }

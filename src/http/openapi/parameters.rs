@@ -105,10 +105,11 @@ impl ApiParameter {
     /// As a parameter of a query or, with `place` `path`, of a path.
     pub(super) fn spelled(&self, place: &str, vocabulary: &Vocabulary) -> Value {
         let is_of_path = place == "path";
-        let one = match self.takes {
+        let one = if is_of_path && matches!(self.takes, Takes::Names) {
             // What is too long to be a name is not found, like all that is not known.
-            Takes::Names if is_of_path => json!({"type": "string", "minLength": 1}),
-            takes => takes.one(vocabulary),
+            json!({"type": "string", "minLength": 1})
+        } else {
+            self.takes.one(vocabulary)
         };
         let mut spelled = json!({
             "name": self.name, "in": place, "required": is_of_path || self.is_needed,

@@ -159,7 +159,7 @@ async fn every_answer_says_that_it_is_for_no_other_site() {
     let open = || daemon.webhook("sms", "here");
     for (request, status) in [
         (http(Method::GET, "/healthz"), 200),
-        (http(Method::POST, "/healthz"), 404),
+        (http(Method::POST, "/healthz"), 405),
         (http(Method::GET, "/readyz"), 200),
         (http(Method::GET, "/metrics"), 200),
         (http(Method::GET, "/nothing"), 404),

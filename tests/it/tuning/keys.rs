@@ -128,7 +128,7 @@ fn of_server() -> Vec<Row> {
         row!(
             "admin.users.*.clients",
             user("dana", "viewer", USERS_TOKENS[0]),
-            user("dana", "viewer", USERS_TOKENS[0]) + "clients = [\"demo\"]\n",
+            user("dana", "viewer", USERS_TOKENS[0]) + "clients = [\"quick\"]\n",
             ["200", "403"],
             users_token
         ),

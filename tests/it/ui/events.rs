@@ -307,10 +307,11 @@ async fn unread_stream(daemon: &Daemon) -> TcpStream {
     stream
 }
 
-/// Nobody reads eight streams while values change a hundred times a second.
+/// Nobody reads seven streams while values change a hundred times a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_cost_no_memory() {
-    const READERS: usize = 8;
+    // With the quick one, as many as one person may have.
+    const READERS: usize = 7;
     let options = Options {
         env: vec![(
             "POSTROOM_FAULTS".to_owned(),

@@ -212,7 +212,7 @@ async fn measure(db: Fixture) {
         let at = |share: usize| times[LOADS * share / 100];
         writeln!(table, "| `{path}` | {:.1?} | {:.1?} | {bytes} |", at(50), at(95)).unwrap();
     }
-    println!(
+    eprintln!(
         "{} rows on {}\n{table}",
         rows(),
         if db.is_sqlite() { "SQLite" } else { "PostgreSQL" }
@@ -224,7 +224,7 @@ async fn measure(db: Fixture) {
 fn paint(daemon: &Daemon) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     if !folder.join("node_modules").exists() {
-        println!("first paint was not measured: `npm ci` was not run in tests/browser");
+        eprintln!("first paint was not measured: `npm ci` was not run in tests/browser");
         return;
     }
     let status = Command::new("node")

@@ -367,7 +367,7 @@ on_both_daemons! {
             let ids: Vec<&str> = listed.items().iter().filter_map(|it| it["draft"]["id"].as_str()).collect();
             assert_eq!(ids.contains(&draft.as_str()), has_draft, "{query}: {listed:?}");
         }
-        for wrong in ["view=snoozed", "vew=all", "tag=Intrested", "channel=fax", "campaign=x", "view=all&tag=Interested", "limit=0"] {
+        for wrong in ["view=asleep", "vew=all", "tag=Intrested", "channel=fax", "campaign=x", "view=all&tag=Interested", "limit=0"] {
             assert_eq!(kim.opens(&format!("/inbox?{wrong}")).await.status, 400, "{wrong}");
             api(&daemon, &format!("/inbox?{wrong}")).await.is_problem(400, "bad-request");
         }

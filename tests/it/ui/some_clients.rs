@@ -64,7 +64,8 @@ impl Owned {
             Some(drafts.items().first()?["id"].as_str()?.to_owned())
         })
         .await;
-        let held = ask(daemon.webhook("sms", client).json(&json!({"type": text}))).await;
+        let held =
+            ask(daemon.webhook("sms", client).json(&json!({"type": text, "body": text}))).await;
         assert_eq!(held.outcome(), "quarantined", "{held:?}");
         let peek = Peek::of(daemon).await;
         peek.execute(&format!(

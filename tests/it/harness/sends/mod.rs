@@ -436,16 +436,22 @@ on_both_daemons! {
         }
         scene.post();
         eventually(REST, async || scene.has_ended().await.then_some(())).await;
-        let mut counted = BTreeMap::new();
-        for daemon in &scene.daemons {
-            for line in ask(daemon.get("/metrics")).await.text.lines() {
-                if let Some(rest) = line.strip_prefix("postroom_deliveries_total") {
-                    let (labels, value) = rest.rsplit_once(' ').unwrap();
-                    *counted.entry(labels.to_owned()).or_default() += value.parse::<u64>().unwrap();
+        // An end is counted after its commit.
+        let all_are_counted = async || {
+            let mut counted = BTreeMap::new();
+            for daemon in &scene.daemons {
+                for line in ask(daemon.get("/metrics")).await.text.lines() {
+                    if let Some(rest) = line.strip_prefix("postroom_deliveries_total") {
+                        let (labels, value) = rest.rsplit_once(' ').unwrap();
+                        *counted.entry(labels.to_owned()).or_default() +=
+                            value.parse::<u64>().unwrap();
+                    }
                 }
             }
-        }
-        counted.retain(|_, count| *count > 0);
+            counted.retain(|_, count| *count > 0);
+            (counted.values().sum::<u64>() >= 6).then_some(counted)
+        };
+        let counted = eventually(REST, all_are_counted).await;
         let of = |channel: &str, end: &str| format!("{{channel=\"{channel}\",outcome=\"{end}\"}}");
         let expected = [
             (of("email", "sent"), 2),

@@ -672,6 +672,7 @@ fn by_hand() -> Vec<Row> {
         .of(1)
         .finds(1),
         writer("APPROVE_DRAFT", [number(5), text("dana"), number(10_000)]).of(1).finds(1),
+        writer("SNOOZE_DRAFT", [number(5), number(1)]).of(1).finds(1),
         writer("TAKE_BACK_DRAFT", [number(5), text("superseded"), Value::NoText]).of(1).finds(1),
         writer("REJECT_DRAFT", [number(5), text("dana"), Value::NoText]).of(1).finds(1),
         writer("END_WAITING_SEND", [number(5), text("x")]).of(1).finds(0),
