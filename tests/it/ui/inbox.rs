@@ -236,7 +236,7 @@ on_both_daemons! {
         assert!(listed("attention").await.is_empty());
         let peek = Peek::of(&daemon).await;
         peek.execute(&format!("update drafts set blocked_by = 'delivery_failed' where id = {second}")).await;
-        assert_eq!(listed("attention").await, [second.clone()]);
+        assert_eq!(listed("attention").await, std::slice::from_ref(&second));
         kim.opens("/inbox?view=attention").await.has("delivery failed");
         let audit = api(&daemon, "/audit?action=draft.snooze&limit=50").await;
         assert_eq!(audit.items().len(), 4, "{audit:?}");
