@@ -59,6 +59,7 @@ mod m20261128_000017_labelled_examples;
 mod m20261128_000018_sessions;
 mod m20261128_000020_due_since;
 mod m20261129_000022_received;
+mod m20261129_000028_job_trace;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -143,6 +144,7 @@ impl Migrator {
             Box::new(m20261128_000018_sessions::Migration),
             Box::new(m20261128_000020_due_since::Migration),
             Box::new(m20261129_000022_received::Migration),
+            Box::new(m20261129_000028_job_trace::Migration),
         ]
     }
 }
