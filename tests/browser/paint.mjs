@@ -1,16 +1,12 @@
 // Prints when a browser first shows something of each page: the median of five loads, in ms.
 //
 //   node paint.mjs BASE TOKEN PATH...
-import fs from 'node:fs';
-import { chromium } from 'playwright-core';
+import { Browser } from './support/browser.mjs';
 
 const [base, token, ...paths] = process.argv.slice(2);
 const LOADS = 5;
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((it) =>
-  fs.existsSync(it),
-);
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-const context = await browser.newContext({ extraHTTPHeaders: { authorization: `Bearer ${token}` } });
+const browser = await Browser.start();
+const context = await browser.context(base, { extraHTTPHeaders: { authorization: `Bearer ${token}` } });
 console.log('| page | first paint, ms |\n|---|---|');
 for (const path of paths) {
   const times = [];
@@ -26,4 +22,4 @@ for (const path of paths) {
   times.sort((a, b) => a - b);
   console.log(`| \`${path}\` | ${times[Math.floor(LOADS / 2)]} |`);
 }
-await browser.close();
+await browser.stop();

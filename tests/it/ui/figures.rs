@@ -231,6 +231,8 @@ fn paint(daemon: &Daemon) {
         .args(["paint.mjs", &daemon.url("")])
         .arg(daemon.admin_token())
         .args(pages())
+        // What the browser tests share starts daemons with it.
+        .env("POSTROOM", env!("CARGO_BIN_EXE_postroom"))
         .current_dir(folder)
         .stdin(Stdio::null())
         .status()
