@@ -22,7 +22,7 @@ const NOBODY: &str = "-";
 /// What a path is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PathScope<'a> {
-    /// Things of clients: whoever reads the query limits it.
+    /// Things of clients. The list is limited where its query is read.
     List,
     /// A thing that belongs to a client: what it is called, and its id as it was given.
     Thing(&'static str, &'a str),

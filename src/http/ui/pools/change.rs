@@ -74,12 +74,7 @@ fn sizing(visit: &Visit, pool: &PoolJson, size: usize) -> Markup {
         (ends_and_note("4h", "Monday’s campaign"))
         p.mt { (button(ButtonLook::Primary, "Apply")) }
     };
-    dialog(
-        &heading,
-        &leave(visit),
-        "Leave it",
-        post_form(&format!("/pools/{}/size", pool.kind), form),
-    )
+    question(visit, pool, &heading, "size", form)
 }
 
 fn pausing(visit: &Visit, pool: &PoolJson) -> Markup {
@@ -91,12 +86,7 @@ fn pausing(visit: &Visit, pool: &PoolJson) -> Markup {
         p.mt { (button(ButtonLook::Primary, "Pause")) }
     };
     let heading = format!("Pause {}?", pool.kind);
-    dialog(
-        &heading,
-        &leave(visit),
-        "Leave it",
-        post_form(&format!("/pools/{}/pause", pool.kind), form),
-    )
+    question(visit, pool, &heading, "pause", form)
 }
 
 fn ends_and_note(end: &str, placeholder: &str) -> Markup {
@@ -109,9 +99,10 @@ fn ends_and_note(end: &str, placeholder: &str) -> Markup {
     }
 }
 
-/// The page without its question.
-fn leave(visit: &Visit) -> String {
-    visit.to("/pools")
+/// A dialog that posts `form` to the pool's `deed`, or is left for the page without it.
+fn question(visit: &Visit, pool: &PoolJson, heading: &str, deed: &str, form: Markup) -> Markup {
+    let action = format!("/pools/{}/{deed}", pool.kind);
+    dialog(heading, &visit.to("/pools"), "Leave it", post_form(&action, form))
 }
 
 /// The form of a change.
