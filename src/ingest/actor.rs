@@ -212,6 +212,8 @@ impl actix::Handler<Commit> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, Commit(lane): Commit, ctx: &mut Self::Context) {
+        // On SQLite the wait for the token may be long, and what waits must be seen meanwhile.
+        self.post_depth();
         let token = self.setup.inbox.token().into_actor(self);
         ctx.spawn(token.map(move |token, actor, ctx| actor.commit_next(lane, token, ctx)));
     }

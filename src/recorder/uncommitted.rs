@@ -157,12 +157,16 @@ impl Uncommitted {
         count
     }
 
-    /// The next group. `None`: everything is committed, and each flush is told so.
+    /// The next group. `None`: a commit is under way, after which it is asked for again; or
+    /// everything is committed, and each flush is told so.
     ///
     /// An outcome over which a recorder died is committed alone: if it kills the next one, too,
     /// no other outcome is held up.
     pub(super) fn next_group(&self) -> Option<CommitGroup> {
         let mut outcomes = self.outcomes();
+        if !outcomes.committing.is_empty() {
+            return None;
+        }
 
         // Drop what has killed too many recorders.
         while outcomes.waiting.front().is_some_and(|entry| entry.deaths >= DEATHS_MAX) {
@@ -316,6 +320,18 @@ mod tests {
         }
         assert_eq!(settled, [1, 3]);
         assert_eq!(without, DEATHS_MAX - DEATHS_WITH_EFFECTS, "tried without its effects, too");
+    }
+
+    #[test]
+    fn a_group_whose_commit_is_under_way_is_not_replaced() {
+        let uncommitted = Uncommitted::default();
+        uncommitted.record(record(1));
+        let group = uncommitted.next_group().unwrap();
+        uncommitted.record(record(2));
+        // A recorder that was woken twice asks twice.
+        assert!(uncommitted.next_group().is_none());
+        assert_eq!(uncommitted.committed(&all_committed(&group)), 1);
+        assert_eq!(ids(&uncommitted.next_group().unwrap()), [2]);
     }
 
     #[test]
