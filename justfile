@@ -40,6 +40,11 @@ fuzz SECONDS="600" *TARGETS:
 chaos *FILTER="harness":
     nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
 
+# Changes pools thousands of times under load while actors die. POOL_STEPS and POSTROOM_TEST_SEED change it. The suite makes
+# 300 changes on each database.
+storm:
+    POOL_STEPS="${POOL_STEPS:-2000}" nice cargo test --test it g11_pools::storm -- --nocapture
+
 # Sends answers through hundreds of deaths, to a provider that counts them. Takes about ten minutes. SENDS_ROUNDS and
 # POSTROOM_TEST_SEED change it.
 sends:

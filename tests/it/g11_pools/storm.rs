@@ -1,4 +1,4 @@
-//! A thousand changes of pools under load, while actors die.
+//! Hundreds of changes of pools under load, while actors die.
 
 use super::resizing::key;
 use super::{KINDS, PATIENCE, Probe, config, enqueue, first_slots, looks, slots, start};
@@ -162,7 +162,7 @@ async fn storm(daemon: &Inside, probes: &[Arc<Probe>; 2], dice: &mut Dice) -> Wa
     settle(daemon, &wanted).await;
     // The greatest size since everything had followed.
     let mut most = wanted.sizes;
-    for step in 0..parameter("POOL_STEPS", 1_000) {
+    for step in 0..parameter("POOL_STEPS", 300) {
         change(daemon, &mut wanted, dice);
         for (most, size) in most.iter_mut().zip(wanted.sizes) {
             *most = size.max(*most);
@@ -214,7 +214,7 @@ async fn each_job_once(db: &Peek, probes: &[Arc<Probe>; 2], sent: usize) {
 on_both_daemons! {
     /// Resizes, pauses and reloads come upon each other, and slots, recorders and supervisors die.
     /// At last the daemon is told to stop in the middle of its work.
-    async fn a_thousand_changes_under_load_while_actors_die_lose_and_double_nothing(place: Place) {
+    async fn hundreds_of_changes_under_load_while_actors_die_lose_and_double_nothing(place: Place) {
         let mut dice = Dice::new(seed());
         let begun = Instant::now();
         let (daemon, probes) = start(&place, &Wanted::first().file()).await;

@@ -51,6 +51,6 @@ pub async fn short(place: &Place, nodes: usize, kills: u64) {
 
 on_both_daemons! {
     async fn kills_at_any_moment_and_at_points_of_the_code_lose_and_double_nothing(place: Place) {
-        short(&place, if place.is_sqlite() { 1 } else { 2 }, 14).await;
+        short(&place, if place.is_sqlite() { 1 } else { 2 }, 10).await;
     }
 }
