@@ -22,7 +22,8 @@ before(async () => {
   const last = await fill();
   pages = [
     '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
-    '/actors', '/received', '/received?tab=quarantine', '/deliveries', '/clients', '/clients/acme', '/config', '/system', '/audit',
+    '/actors', '/received', '/received?tab=quarantine', await one('/quarantine'), '/deliveries', await one('/deliveries'),
+    '/clients', '/clients/acme', '/config', '/system', '/audit', '/search?q=nobody%40example.com', '/login',
   ];
   if (shots) fs.mkdirSync(shots, { recursive: true });
 });
@@ -62,6 +63,12 @@ async function fill() {
   }
   await daemon.reconfigure(PEOPLE + clients(provider.base));
   return last;
+}
+
+/// The page of the first thing of a list.
+async function one(list) {
+  const { items } = await daemon.api(list);
+  return `${list}/${items[0].id}`;
 }
 
 /// Walks at one width: each page is loaded once, and seen in both themes.

@@ -1,6 +1,8 @@
 //! Measures webhooks: until they are answered, or until their jobs have ended.
 
-use super::{BenchArgs, IngestRole, channel, load, report::Measured, scratch::Scratch};
+use super::{
+    BenchArgs, IngestRole, channel, load, report::Measured, scratch::Scratch, watchers::Watchers,
+};
 use crate::{
     app::{Daemon, Role},
     domain::{JobKind, job::LEAD_SCORING},
@@ -36,7 +38,15 @@ pub(super) async fn measure(
     let bodies = bodies(1_000_000, count)?;
     let enqueuer = daemon.store().enqueuer();
     let ended_before = enqueuer.succeeded(&worked()?).await?;
+    let watchers = match args.watchers {
+        0 => None,
+        streams => Some(Watchers::start(daemon.url(), streams, scratch.watchers()).await?),
+    };
     let load = load::post(daemon.url(), path()?, connections, bodies).await?;
+    let seen = match watchers {
+        None => None,
+        Some(watchers) => Some(watchers.stop().await?),
+    };
     let ended = enqueuer.succeeded(&worked()?).await? - ended_before;
     let thirds = Thirds::of(&load.answered_at, load.took);
     let (bench, database) = (args.bench.name(), daemon.store().database());
@@ -49,6 +59,9 @@ pub(super) async fn measure(
         first_third_per_second: Some(thirds.first),
         last_third_per_second: Some(thirds.last),
         refused: load.refused,
+        watchers: args.watchers,
+        stream_bytes: seen.map(|it| it.stream_bytes),
+        pages: seen.map(|it| it.pages),
         ..measured
     })
 }

@@ -6,6 +6,7 @@ mod latency;
 mod load;
 mod report;
 mod scratch;
+mod watchers;
 
 use self::{report::Measured, scratch::Scratch};
 use super::failure::Failure;
@@ -37,6 +38,10 @@ pub(super) struct BenchArgs {
     /// The most webhooks that wait, in place of `ingest.queue`; beyond it, 429
     #[arg(long, value_name = "N")]
     pub(super) queue: Option<usize>,
+    /// For `ingest`: event streams that are open and read meanwhile, while a page is loaded each
+    /// second; 0 for neither
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) watchers: usize,
     /// Number of measurements
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) runs: usize,
@@ -98,7 +103,8 @@ pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
         let mut printer = report::Printer::new(args.json);
         for _ in 0..args.runs.max(1) {
             for connections in connections(&args) {
-                let scratch = Scratch::make(args.database.as_deref()).await.map_err(failed)?;
+                let scratch =
+                    Scratch::make(args.database.as_deref(), args.watchers).await.map_err(failed)?;
                 let result = measure(&args, connections, &scratch).await;
                 scratch.remove().await.map_err(failed)?;
                 printer.print(&result.map_err(failed)?)?;

@@ -31,6 +31,12 @@ pub(super) struct Measured {
     pub(super) first_third_per_second: Option<f64>,
     /// `per_second` in the last third of the time.
     pub(super) last_third_per_second: Option<f64>,
+    /// Event streams that were open.
+    pub(super) watchers: usize,
+    /// Bytes of these streams that were read.
+    pub(super) stream_bytes: Option<usize>,
+    /// Pages that were loaded meanwhile.
+    pub(super) pages: Option<usize>,
 }
 
 impl Measured {
@@ -61,6 +67,9 @@ impl Measured {
             jobs_per_second: None,
             first_third_per_second: None,
             last_third_per_second: None,
+            watchers: 0,
+            stream_bytes: None,
+            pages: None,
         }
     }
 
@@ -126,12 +135,13 @@ impl Printer {
             rate(measured.jobs_per_second),
             rate(measured.first_third_per_second),
             rate(measured.last_third_per_second),
+            measured.watchers.to_string(),
         ]);
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), Failure> {
-        const HEAD: [&str; 15] = [
+        const HEAD: [&str; 16] = [
             "bench",
             "database",
             "connections",
@@ -147,6 +157,7 @@ impl Printer {
             "jobs per second",
             "first third",
             "last third",
+            "watchers",
         ];
         if self.json { Ok(()) } else { output::print_table(&TextTable::new(&HEAD, self.rows)) }
     }

@@ -1,6 +1,6 @@
 //! A database that is made for a measurement and removed afterwards, and daemons that use it.
 
-use super::{BenchArgs, channel};
+use super::{BenchArgs, channel, watchers::STREAMS_OF_USER};
 use crate::{
     app::{Daemon, Role},
     config::{self, DatabaseUrl, Loaded, Sources},
@@ -25,14 +25,19 @@ pub(super) struct Scratch {
     directory: Option<PathBuf>,
     /// On PostgreSQL, the URL of the server and the name of the database.
     server: Option<(String, String)>,
+    /// The tokens of the users who watch, as many as their streams need.
+    watchers: Vec<String>,
 }
 
 impl Scratch {
     /// Makes a database on the PostgreSQL server of `url`, or SQLite in a temporary directory.
+    /// `streams` is how many event streams its daemon must allow.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub(super) async fn make(url: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) async fn make(url: Option<&str>, streams: usize) -> anyhow::Result<Self> {
+        let users = streams.div_ceil(STREAMS_OF_USER);
+        let watchers = (0..users).map(|_| Uuid::new_v4().to_string()).collect();
         let name = format!("postroom_bench_{}", Uuid::new_v4().simple());
         match url {
             Some(url) if !url.starts_with("sqlite:") => {
@@ -42,7 +47,7 @@ impl Scratch {
                 scratch.set_path(&name);
                 store::create_database(url, &name).await?;
                 let server = Some((url.to_owned(), name));
-                Ok(Self { url: scratch.to_string(), directory: None, server })
+                Ok(Self { url: scratch.to_string(), directory: None, server, watchers })
             }
             given => {
                 let parent = given
@@ -55,7 +60,7 @@ impl Scratch {
                     .create(&directory)
                     .with_context(|| format!("cannot make `{}`", directory.display()))?;
                 let url = format!("sqlite://{}", directory.join("bench.db").display());
-                Ok(Self { url, directory: Some(directory), server: None })
+                Ok(Self { url, directory: Some(directory), server: None, watchers })
             }
         }
     }
@@ -75,6 +80,11 @@ impl Scratch {
         Ok(())
     }
 
+    /// The tokens of the users who watch.
+    pub(super) fn watchers(&self) -> Vec<String> {
+        self.watchers.clone()
+    }
+
     /// The default configuration, except the database, the port, the token, and the settings to
     /// measure.
     fn load(&self, args: &BenchArgs) -> anyhow::Result<Loaded> {
@@ -83,6 +93,13 @@ impl Scratch {
             ("POSTROOM__SERVER__BIND".to_owned(), "127.0.0.1:0".to_owned()),
             ("POSTROOM__ADMIN__TOKEN".to_owned(), Uuid::new_v4().to_string()),
         ];
+        if !self.watchers.is_empty() {
+            let users = self.watchers.iter().enumerate().map(|(number, token)| {
+                format!("{{ name = \"watcher-{number}\", role = \"viewer\", token = \"{token}\" }}")
+            });
+            let users = users.collect::<Vec<_>>().join(", ");
+            env.push(("POSTROOM__ADMIN__USERS".to_owned(), format!("[{users}]")));
+        }
         for kind in [SELF_CHECK, channel()?.post_process()] {
             let mut set = |key: &str, value: usize| {
                 env.push((format!("POSTROOM__POOLS__{kind}__{key}"), value.to_string()));

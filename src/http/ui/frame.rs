@@ -3,7 +3,7 @@
 use super::{
     assets,
     health::Health,
-    parts::{Sign, Tone, at, live_count},
+    parts::{Sign, Tone, at, field, hidden_input, live_count},
     visit::{Theme, Visit},
 };
 use crate::domain::visible::visible;
@@ -320,8 +320,7 @@ fn rail_link(visit: &Visit, facts: &FrameFacts, place: PagePlace, here: PagePlac
 }
 
 fn client_menu(visit: &Visit) -> Markup {
-    let config = visit.state().config.get();
-    let clients = config.clients.iter().filter(|it| visit.viewer.sees(&it.id));
+    let named = visit.named_clients();
     html! {
         details.menu.l {
             summary {
@@ -333,11 +332,19 @@ fn client_menu(visit: &Visit) -> Markup {
                 a href=(visit.with("client", None)) aria-current=[visit.client.is_none().then_some("true")] {
                     "All clients"
                 }
-                @for client in clients {
-                    @let is_on = visit.client.as_ref() == Some(&client.id);
-                    a href=(visit.with("client", Some(&client.id))) aria-current=[is_on.then_some("true")] {
-                        (client.id)
+                @for client in named.iter().flatten() {
+                    @let is_on = visit.client.as_ref() == Some(client);
+                    a href=(visit.with("client", Some(client))) aria-current=[is_on.then_some("true")] {
+                        (client)
                     }
+                }
+                @if named.is_none() {
+                    form action=(at(visit.path())) {
+                        @for (name, value) in visit.kept_beside("client") { (hidden_input(name, value)) }
+                        (field("Client", "client", visit.client.as_deref().unwrap_or_default(), "id", None))
+                        button { "Show" }
+                    }
+                    a href=(at("/clients")) { "Find a client" }
                 }
             }
         }

@@ -39,6 +39,9 @@ const OF_USER_MAX: usize = 4;
 const READ_WAIT: Duration = Duration::from_secs(2);
 /// The seconds after which to ask again then.
 const READ_RETRY_SECONDS: u64 = 2;
+/// The most clients that a page names to choose from. With more of them, each page would be too
+/// large, and a person types an id faster than they find it.
+const CLIENTS_NAMED: usize = 100;
 /// The parameters that every page takes.
 const COMMON: [&str; 2] = ["client", "done"];
 /// The cookies that hold how pages look.
@@ -198,10 +201,23 @@ impl Visit {
     /// The address of this page with one parameter set, or left out if there is no value. The list
     /// begins at its start again, unless it is its place that is set.
     pub(super) fn with(&self, name: &str, value: Option<&str>) -> String {
+        with_query(&self.path, self.kept_beside(name).chain(value.map(|value| (name, value))))
+    }
+
+    /// The parameters of this page that stay when the one of this name is set, as pairs.
+    pub(super) fn kept_beside(&self, name: &str) -> impl Iterator<Item = (&str, &str)> {
         let passing = ["cursor", "done", "ask", name];
-        let kept = self.query.iter().filter(|it| !passing.contains(&it.0.as_str()));
-        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
-        with_query(&self.path, kept.chain(value.map(|value| (name, value))))
+        let kept = self.query.iter().filter(move |it| !passing.contains(&it.0.as_str()));
+        kept.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The clients of the configuration that the person may see, in its order. `None`: too many to
+    /// name them all.
+    pub(super) fn named_clients(&self) -> Option<Vec<String>> {
+        let config = self.state.config.get();
+        let seen = config.clients.iter().map(|it| &it.id).filter(|it| self.viewer.sees(it));
+        let named: Vec<String> = seen.take(CLIENTS_NAMED + 1).cloned().collect();
+        (named.len() <= CLIENTS_NAMED).then_some(named)
     }
 
     /// The address of this page with a value of a filter turned on or off.

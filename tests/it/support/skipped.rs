@@ -17,10 +17,11 @@ use std::{
     process, thread,
 };
 
-/// The variable that, set to 1, makes a missing server a failure instead of a reason to skip.
+/// The variable that, set to 1, makes a missing server or tool a failure instead of a reason to
+/// skip.
 const REQUIRED_VARIABLE: &str = "POSTROOM_TEST_POSTGRES_REQUIRED";
 
-/// Notes that the running test is skipped for lack of a server, or fails where servers are
+/// Notes that the running test is skipped for lack of a server or a tool, or fails where they are
 /// required.
 #[track_caller]
 pub fn skip_or_fail(why: &str) {

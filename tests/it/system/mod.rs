@@ -7,7 +7,7 @@ mod doctor;
 mod metrics;
 mod service_manager;
 
-use crate::support::skipped::skip;
+use crate::support::skipped::skip_or_fail;
 use std::{
     path::Path,
     process::{Command, Output},
@@ -41,7 +41,7 @@ fn promtool() -> Option<Command> {
     promtool.current_dir(env!("CARGO_MANIFEST_DIR"));
     let is_there = Command::new("promtool").arg("--version").output().is_ok();
     if !is_there {
-        skip("promtool is not installed");
+        skip_or_fail("promtool is not installed");
     }
     is_there.then_some(promtool)
 }

@@ -14,6 +14,22 @@ use std::time::Duration;
 
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 
+/// The pages that need no id.
+const PATHS: [&str; 12] = [
+    "/",
+    "/inbox",
+    "/jobs",
+    "/pools",
+    "/actors",
+    "/received",
+    "/deliveries",
+    "/clients",
+    "/config",
+    "/system",
+    "/audit",
+    "/search",
+];
+
 /// Asks as a browser without a session, and follows nowhere.
 async fn stranger(daemon: &Daemon, method: Method, path: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
@@ -26,6 +42,12 @@ async fn a_stranger_is_led_to_the_sign_in_and_changes_nothing() {
     let answer = stranger(&daemon, Method::GET, "/?range=24h").await;
     assert_eq!(answer.status(), 302);
     assert_eq!(answer.headers()["location"], "/login?next=%2F%3Frange%3D24h");
+    for path in PATHS {
+        let answer = stranger(&daemon, Method::GET, path).await;
+        assert_eq!(answer.status(), 302, "{path}");
+        let login = format!("/login?next={}", path.replace('/', "%2F"));
+        assert_eq!(answer.headers()["location"], login.as_str());
+    }
     assert_eq!(stranger(&daemon, Method::POST, "/look").await.status(), 401);
     assert_eq!(stranger(&daemon, Method::GET, "/nothing").await.status(), 404);
 }
@@ -205,4 +227,37 @@ async fn the_overview_answers_without_the_database() {
         (!overview.html.contains("The database does not answer")).then_some(())
     })
     .await;
+}
+
+/// With hundreds of clients no page names all of them: a client is chosen by its id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_make_no_page_large() {
+    let clients = (0..300).map(|number| format!("[[clients]]\nid = \"customer-{number}\"\n"));
+    let daemon = Place::sqlite().start(&clients.collect::<String>()).await;
+    for path in ["/", "/jobs?status=failed", "/inbox", "/received", "/clients"] {
+        let shown = page(&daemon, path).await;
+        assert!(shown.html.len() <= PAGE_BYTES_MAX, "{path}: {} bytes", shown.html.len());
+        shown.lacks("customer-299");
+        let fields = tags(&shown.html).into_iter().filter(|tag| {
+            tag.name == "input" && tag.attributes.get("name").is_some_and(|it| it == "client")
+        });
+        assert!(fields.count() >= 1, "{path} has no field for a client's id");
+    }
+    // What else is selected stays so.
+    page(&daemon, "/jobs?status=failed")
+        .await
+        .has(r#"<input type="hidden" name="status" value="failed">"#);
+    page(&daemon, "/jobs?status=failed&client=customer-299").await.has("customer-299");
+}
+
+/// A filter that is mistyped selects nothing silently: its page says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_page_names_a_filter_that_it_does_not_know() {
+    let daemon = Place::sqlite().start("").await;
+    for path in PATHS {
+        assert_eq!(page(&daemon, path).await.status, 200, "{path}");
+        let refused = page(&daemon, &format!("{path}?nonsense=1")).await;
+        assert_eq!(refused.status, 400, "{path}");
+        refused.has("nonsense");
+    }
 }

@@ -151,19 +151,13 @@ fn running(listed: &ListedJobs<'_>, state: JobState) -> Option<i64> {
 
 fn filters(listed: &ListedJobs<'_>) -> Markup {
     let visit = listed.visit;
-    let config = visit.state().config.get();
     let mut kinds: Vec<String> =
         visit.state().board.pools().iter().map(|it| it.kind.0.to_owned()).collect();
     kinds.extend(listed.filter.kind.iter().cloned());
     kinds.sort();
     kinds.dedup();
-    let seen = config.clients.iter().map(|it| it.id.as_str()).filter(|it| visit.viewer.sees(it));
-    let mut clients: Vec<&str> = seen.chain(visit.given("client")).collect();
-    clients.sort_unstable();
-    clients.dedup();
     let any = [("", "any")];
     let kinds = any.into_iter().chain(kinds.iter().map(|it| (it.as_str(), it.as_str())));
-    let clients = any.into_iter().chain(clients.into_iter().map(|it| (it, it)));
     let given = |name: &str| visit.given(name).unwrap_or_default().to_owned();
     html! {
         form.filter action=(visit.plain("/jobs")) {
@@ -171,12 +165,25 @@ fn filters(listed: &ListedJobs<'_>) -> Markup {
                 @if matches!(name, "status" | "id" | "group") { (hidden_input(name, &value)) }
             }
             (choice("Kind", "kind", &given("kind"), kinds))
-            (choice("Client", "client", &given("client"), clients))
+            (client_choice(visit))
             (field("Lead", "lead", &given("lead"), "id", None))
             (field("Error like", "error", &given("error"), "any", None))
             button.btn { "Filter" }
         }
     }
+}
+
+/// A choice of a client; a field for its id if there are too many to choose from.
+fn client_choice(visit: &Visit) -> Markup {
+    let given = visit.given("client").unwrap_or_default();
+    let Some(mut clients) = visit.named_clients() else {
+        return field("Client", "client", given, "any", None);
+    };
+    clients.extend(visit.given("client").map(str::to_owned));
+    clients.sort_unstable();
+    clients.dedup();
+    let clients = clients.iter().map(|it| (it.as_str(), it.as_str()));
+    choice("Client", "client", given, [("", "any")].into_iter().chain(clients))
 }
 
 /// What is selected beside the states, and what can be done to all that match.
