@@ -18,6 +18,7 @@ use crate::{
     telemetry::{
         board::{ActorType, Board, Downs},
         metrics::Metrics,
+        traces::TraceSending,
     },
     wire::Wire,
 };
@@ -53,6 +54,19 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// Starts to record spans, if the configuration names a collector. Must be called inside an
+    /// actix system.
+    ///
+    /// # Errors
+    /// If its URL cannot be used.
+    pub(super) fn start_traces(&self) -> Result<Option<TraceSending>, AppError> {
+        let (config, traces) = (self.live.get(), self.board.traces());
+        traces.sample(config.telemetry.sample);
+        let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok(None) };
+        let dropped = self.metrics.pages().spans_dropped();
+        Ok(Some(traces.start(endpoint.expose(), self.store.node(), dropped)?.spawn()))
+    }
+
     /// Starts the guardian, which starts the supervisor with its recorder, ingest actors, pools and
     /// janitor.
     ///

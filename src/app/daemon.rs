@@ -3,10 +3,11 @@
 use super::{
     AppError, Role,
     actors::{Actors, Parts},
+    alert_webhook::AlertWebhook,
     call_keeper::ModelCallKeeper,
     database_error,
     files::lock_database,
-    fleet::{Telling, open_overrides},
+    fleet::{Telling, leave, open_overrides},
     followers, send_log,
     service_manager::ServiceManager,
     token::ensure_token,
@@ -24,6 +25,7 @@ use crate::{
     telemetry::{
         board::{Board, Fatal},
         metrics::{MetricLabels, Metrics},
+        traces::TraceSending,
     },
     tuning::{PoolOverrides, Prepare, ReloadReport, Tuner, TunerSetup},
 };
@@ -61,6 +63,8 @@ pub struct Daemon {
     telling: Telling,
     /// Stores the calls of models.
     call_keeper: ModelCallKeeper,
+    traces: Option<TraceSending>,
+    alert_webhook: AlertWebhook,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
     work: HashMap<JobKind, Arc<supervisor::WorkRuntime>>,
@@ -95,8 +99,8 @@ pub(super) struct Arbiters {
 
 /// Logs that requests are answered now.
 fn log_ready(url: &str, role: Role, store: &Store) {
-    let database = store.database();
-    tracing::info!(url, role = role.as_str(), database, node.id = store.node(), "ready");
+    let (database, node) = (store.database(), store.node());
+    tracing::info!(url, role = role.as_str(), database, node.id = node, "ready");
 }
 
 /// Logs the link by which the owner of a new token signs in. `base` is the address for others.
@@ -182,6 +186,7 @@ impl Daemon {
         let work = start_work(&kinds, &config)?;
         let (board, downs) = Board::new();
         let (parts, heartbeat, call_keeper) = start_parts(&live, &store, &board, &registry, role)?;
+        let traces = parts.start_traces()?;
         // Put overrides of pools in force.
         let overrides = open_overrides(&parts, &registry, options.ignores_overrides).await;
         // Start the actors.
@@ -190,7 +195,7 @@ impl Daemon {
         let intake = Intake::default();
         let actors = parts.start_actors(&registry, &intake, &arbiters, &work, downs).await?;
         parts.first_actors(&registry, &intake).await;
-        let prepare = followers::prepare(&registry, &fallback_token, &tls);
+        let prepare = followers::prepare(&registry, &fallback_token, &tls, board.traces());
         let manager = waiting_room.manager.clone();
         let tuner =
             follow_files(&parts, loaded, prepare, overrides, manager, &arbiters.tuning.handle());
@@ -206,6 +211,7 @@ impl Daemon {
         if has_new_token {
             log_sign_in(&state, config.server.public_url.as_deref().unwrap_or(&url));
         }
+        let alert_webhook = AlertWebhook::start(&state, &parts);
         let Arbiters { control, ingest, mut slots, tuning } = arbiters;
         slots.extend([control, ingest, tuning]);
         Ok(Self {
@@ -217,6 +223,8 @@ impl Daemon {
             tuner,
             telling,
             call_keeper,
+            traces,
+            alert_webhook,
             arbiters: slots,
             work,
             store_runtime,
@@ -288,6 +296,7 @@ impl Daemon {
         let until = Instant::now() + self.config.get().server.shutdown_timeout;
         self.board.drain();
         self.http.end_streams();
+        self.alert_webhook.stop();
         self.telling.drains();
         self.server.say_goodbye();
         // Finish running jobs, and commit and answer the webhooks that are inside.
@@ -335,6 +344,9 @@ impl Daemon {
         self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
         // Write the rows that wait, and delete this node's row. The two share a limit.
         let last = until.max(Instant::now() + LEAVE_LEAST);
+        if let Some(traces) = self.traces {
+            traces.finish(last).await;
+        }
         if tokio::time::timeout_at(last, self.tuner.close()).await.is_err() {
             tracing::error!("the database is away: changes are missing from the audit log");
         }
@@ -412,18 +424,6 @@ fn start_parts(
         membership: heartbeat.membership(),
     };
     Ok((parts, heartbeat, call_keeper))
-}
-
-/// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id
-/// slot.
-async fn leave(store: &Store, until: Instant) {
-    match tokio::time::timeout_at(until, store.leave()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "this node could not say that it is gone: it is forgotten in an hour");
-        }
-        Err(_) => tracing::warn!("no time was left to say that this node is gone"),
-    }
 }
 
 /// Warns if the database server may lose what it has committed.

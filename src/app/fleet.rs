@@ -3,10 +3,11 @@
 use super::actors::Parts;
 use crate::{
     registry::Registry,
+    store::Store,
     tuning::{NodeStatusSetup, OverridesSetup, PoolOverrides, Tuner, tell_status},
 };
 use std::time::Duration;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 /// Reads the overrides of pools, and puts those in force that apply, before any actor starts.
 pub(super) async fn open_overrides(
@@ -76,5 +77,17 @@ impl Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Deletes this node's row, so that other nodes know at once that it is gone and may reuse its id
+/// slot.
+pub(super) async fn leave(store: &Store, until: Instant) {
+    match tokio::time::timeout_at(until, store.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "this node could not say that it is gone: it is forgotten in an hour");
+        }
+        Err(_) => tracing::warn!("no time was left to say that this node is gone"),
     }
 }

@@ -6,17 +6,24 @@ use crate::{
     config::{ConfigError, ConfigErrors, Loaded, TlsConfig},
     http::{FallbackToken, PreparedTls, Tls},
     registry::Registry,
-    telemetry::logging,
+    telemetry::{logging, traces::Traces},
     tuning::{Prepare, Prepared},
 };
 use std::sync::Arc;
 
-/// Checks a configuration against the lists of channels and kinds, and prepares the log filter, TLS
-/// and the token of the admin API.
-pub(super) fn prepare(registry: &Registry, token: &FallbackToken, tls: &Tls) -> Prepare {
+/// Checks a configuration against the lists of channels and kinds, and prepares the log filter,
+/// TLS, the token of the admin API and the share of traces.
+pub(super) fn prepare(
+    registry: &Registry,
+    token: &FallbackToken,
+    tls: &Tls,
+    traces: &Traces,
+) -> Prepare {
     let (registry, token, tls) = (Arc::new(registry.clone()), token.clone(), tls.clone());
+    let traces = traces.clone();
     Box::new(move |loaded| {
         let (registry, token, tls) = (registry.clone(), token.clone(), tls.clone());
+        let traces = traces.clone();
         Box::pin(async move {
             let config = &loaded.config;
             registry.check(config)?;
@@ -29,8 +36,12 @@ pub(super) fn prepare(registry: &Registry, token: &FallbackToken, tls: &Tls) -> 
             ensure_token(config, &token).await.map_err(|error| {
                 refusal(&loaded, "admin.token", format!("`admin.token` is not set: {error}"))
             })?;
-            let prepared: Prepared =
-                vec![Box::new(move || filter.apply()), Box::new(move || tls.set(encryption))];
+            let share = config.telemetry.sample;
+            let prepared: Prepared = vec![
+                Box::new(move || filter.apply()),
+                Box::new(move || tls.set(encryption)),
+                Box::new(move || traces.sample(share)),
+            ];
             Ok(prepared)
         })
     })

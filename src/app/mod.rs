@@ -3,6 +3,7 @@
 
 mod actors;
 mod address_file;
+mod alert_webhook;
 mod backup;
 mod call_keeper;
 mod daemon;
@@ -82,6 +83,9 @@ pub enum AppError {
     /// Logging cannot be set up.
     #[error("{0}")]
     Logging(#[from] crate::telemetry::logging::LoggingError),
+    /// The collector of spans cannot be used.
+    #[error("{0}")]
+    Traces(#[from] crate::telemetry::traces::ExporterError),
     /// The port is in use, or the address is not one of this machine.
     #[error("cannot listen on `{bind}` (server.bind): {source}")]
     Bind {

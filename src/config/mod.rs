@@ -64,9 +64,9 @@ pub use self::{
     loaded::{ChangedKey, ConfigChange, Loaded, OverruledKey},
     schema::{Applies, nearest},
     sections::{
-        AdminConfig, DatabaseConfig, IngestConfig, LogFormat, POOL_SIZES, PoolConfig, Pooler,
-        Pools, QuarantineBound, RestartConfig, Retention, SendingConfig, ServerConfig,
-        SupervisorConfig, TelemetryConfig, TlsConfig,
+        AdminConfig, AlertsConfig, DatabaseConfig, IngestConfig, LogFormat, POOL_SIZES, PoolConfig,
+        Pooler, Pools, QuarantineBound, RestartConfig, Retention, SendingConfig, ServerConfig,
+        SupervisorConfig, TRACE_ID, TelemetryConfig, TlsConfig,
     },
     send_settings::SendSettings,
     show::EffectiveValue,
@@ -158,6 +158,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Logs and spans.
     pub telemetry: TelemetryConfig,
+    /// Where alerts are told.
+    pub alerts: AlertsConfig,
     /// The tenants, in the order of the configuration.
     pub clients: Vec<Client>,
     /// Index in `clients`, by client id.
@@ -323,6 +325,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
     let retention = root.section("retention").map(|it| sections::retention(&it));
     let admin = root.section("admin").map(|it| sections::admin(&it, &clients));
     let telemetry = root.section("telemetry").map(|it| sections::telemetry(&it));
+    let alerts = root.section("alerts").map(|it| sections::alerts(&it));
     let by_id = clients.iter().enumerate().map(|(index, client)| (client.id.clone(), index));
     Some(Config {
         client_by_id: by_id.collect(),
@@ -338,6 +341,7 @@ fn read(table: &Table, errors: &Errors) -> Option<Config> {
         retention: retention?,
         admin: admin?,
         telemetry: telemetry?,
+        alerts: alerts?,
         clients,
         warnings: Vec::new(),
         origins: Arc::default(),

@@ -248,7 +248,17 @@ pub(super) const ROOT: Shape = Section(&[
         ]),
     ),
     ("admin", Section(&[("token", Secret), ("allow_plain", Value), ("users", List(&USER))])),
-    ("telemetry", Section(&[("log", Value), ("format", Value), ("otlp_endpoint", Value)])),
+    ("alerts", Section(&[("webhook", Secret), ("allow_private", Value)])),
+    (
+        "telemetry",
+        Section(&[
+            ("log", Value),
+            ("format", Value),
+            ("otlp_endpoint", Value),
+            ("sample", Value),
+            ("trace_url", Value),
+        ]),
+    ),
     ("clients", List(&CLIENT)),
 ]);
 

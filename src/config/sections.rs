@@ -7,6 +7,7 @@ use super::{
     layers::TreeNode,
     masking::quoted,
     reader::{SectionReader, Size, Typed, from_text},
+    send_settings::unreachable,
     strength::{TOKEN_CHARS_MIN, flaw},
     users::{AdminUser, users},
     value::{Network, Rate, Secret},
@@ -253,6 +254,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[alerts]`: where alerts are told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertsConfig {
+    /// The URL that is told of each alert, which may be a secret as a whole; `None`: nobody is.
+    pub webhook: Option<Secret>,
+    /// True if its server may be in a private network, and may be asked without TLS.
+    pub allow_private: bool,
+}
+
+/// What stands for the id in the address of a trace.
+pub const TRACE_ID: &str = "{trace_id}";
+
 /// `[telemetry]`: logs and spans.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryConfig {
@@ -260,9 +273,12 @@ pub struct TelemetryConfig {
     pub log: String,
     /// The format of log lines.
     pub format: LogFormat,
-    /// The URL that spans are sent to, which may contain a user and a password. This version sends
-    /// none.
+    /// The URL that spans are sent to, which may contain a user and a password.
     pub otlp_endpoint: Option<Secret>,
+    /// The share of all traces that is recorded.
+    pub sample: f64,
+    /// The address of a trace's page, with [`TRACE_ID`] in it; `None`: traces are not linked.
+    pub trace_url: Option<String>,
 }
 
 from_text!(Pooler, "`\"auto\"`, `\"none\"` or `\"transaction\"`", |text| match text {
@@ -506,6 +522,22 @@ pub(super) fn admin(section: &SectionReader<'_>, clients: &[Client]) -> AdminCon
     AdminConfig { token, allow_plain: section.get("allow_plain"), users }
 }
 
+pub(super) fn alerts(section: &SectionReader<'_>) -> AlertsConfig {
+    let webhook: Option<Secret> = section.get("webhook");
+    let webhook = webhook.filter(|url| !url.expose().is_empty());
+    let allow_private = section.get("allow_private");
+    let url = webhook.as_ref().map(|url| url::Url::parse(url.expose()));
+    let flaw = match url {
+        None => None,
+        Some(Ok(url)) if is_http_url(url.as_str()) => unreachable(&url, allow_private),
+        Some(_) => Some("is no URL: expected one such as `https://alerts.example.com/hook`"),
+    };
+    if let Some(flaw) = flaw {
+        section.error("webhook", format!("`alerts.webhook` {flaw}"));
+    }
+    AlertsConfig { webhook, allow_private }
+}
+
 pub(super) fn telemetry(section: &SectionReader<'_>) -> TelemetryConfig {
     let log: String = section.get("log");
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
@@ -519,5 +551,12 @@ pub(super) fn telemetry(section: &SectionReader<'_>) -> TelemetryConfig {
             "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4317`".into(),
         );
     }
-    TelemetryConfig { log, format: section.get("format"), otlp_endpoint }
+    let trace_url: Option<String> = section.get("trace_url");
+    let trace_url = trace_url.filter(|url| !url.is_empty());
+    if trace_url.as_ref().is_some_and(|url| !is_http_url(url) || !url.contains(TRACE_ID)) {
+        let expected = "expected a URL such as `https://traces.example/trace/{trace_id}`";
+        section.error("trace_url", format!("`telemetry.trace_url`: {expected}"));
+    }
+    let sample = section.get_in("sample", 0.0..=1.0);
+    TelemetryConfig { log, format: section.get("format"), otlp_endpoint, sample, trace_url }
 }

@@ -111,12 +111,12 @@ fn base_url(text: &str) -> Result<Url, String> {
 }
 
 /// Why nothing could ever be sent to `url`, if its text alone shows that.
-fn unreachable(url: &Url, allow_private: bool) -> Option<&'static str> {
+pub(super) fn unreachable(url: &Url, allow_private: bool) -> Option<&'static str> {
     let class = url.host_str().and_then(class_of_host);
     let is_plain = url.scheme() == "http";
     match class {
         Some(AddressClass::Never) => {
-            Some("names an address at which no server can be: expected that of the provider")
+            Some("names an address at which no server can be: expected that of the receiver")
         }
         Some(AddressClass::Private) if !allow_private => {
             Some("is in a private network: set `allow_private = true` next to it if that is meant")

@@ -1,6 +1,6 @@
 //! Jobs: their kinds, their states, and what a handler and the queue know of one.
 
-use super::Id;
+use super::{Id, trace::JobTrace};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -96,6 +96,8 @@ pub struct Job {
     /// The channel of the message that brought it, as stored: this daemon may not have it. `None`
     /// for jobs without a message, and for jobs that an earlier version stored.
     pub channel: Option<String>,
+    /// The span that made it, if that is recorded.
+    pub trace: Option<JobTrace>,
 }
 
 /// A job to be enqueued. Its dedupe key is (`subject_id`, `kind`), in text
@@ -123,6 +125,8 @@ pub struct NewJob {
     pub channel: Option<String>,
     /// Milliseconds until the job is due, by the database's clock; 0 means now.
     pub delay_ms: i64,
+    /// The span that makes it, if that is recorded.
+    pub trace: Option<JobTrace>,
 }
 
 /// A dedupe key as text, for people to read.

@@ -39,6 +39,7 @@ pub mod sentiment;
 pub mod template;
 pub mod text;
 pub mod time;
+pub mod trace;
 mod user_role;
 pub mod verdict;
 pub mod visible;

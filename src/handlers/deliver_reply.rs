@@ -6,7 +6,7 @@
 
 use super::{Deps, JobHandler, send_rules::ConfigRules};
 use crate::{
-    channels::sending::Letter,
+    channels::sending::{Call, Letter},
     domain::{
         Job, JobKind, Outcome,
         backoff::AWAY_PAUSE,
@@ -14,9 +14,10 @@ use crate::{
         sending::{NO_SETTINGS_PAUSE, SWITCHED_OFF_PAUSE, SendEnd},
     },
     store::{MarkedSend, Marking, SendRules},
-    wire::CallEnd,
+    telemetry::traces::{self, SpanKind, SpanStart, TraceSpan, names},
+    wire::{CallEnd, Wire},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Sends approved drafts.
 pub struct DeliverReply {
@@ -60,11 +61,26 @@ impl DeliverReply {
             Err(unsendable) => return SendEnd::Unsendable { why: unsendable.to_string() },
         };
         self.deps.board.faults().point("send.called");
-        let end = match self.deps.wire.call(&call, settings.timeout).await {
+        let start = || SpanStart::new(format!("send {}", send.channel), SpanKind::Producer);
+        let span = traces::current().child(start);
+        span.set(names::OPERATION, "send");
+        span.set(names::OPERATION_TYPE, "send");
+        span.set(names::MESSAGE_ID, delivery_id.clone());
+        span.set(names::CHANNEL, send.channel.clone());
+        span.set(names::CLIENT, client_id.to_owned());
+        let called = traced_call(&self.deps.wire, &call, settings.timeout, &span).await;
+        let end = match called {
             CallEnd::Answered(answer) => channel.reply_answer(&answer),
-            CallEnd::NotConnected(why) => return SendEnd::NotSent { why, account: None },
+            CallEnd::NotConnected(why) => SendEnd::NotSent { why, account: None },
             CallEnd::Lost(why) => SendEnd::Unknown { why },
         };
+        span.set(names::OUTCOME, word(&end));
+        if !matches!(end, SendEnd::Sent { .. }) {
+            span.failed(word(&end));
+        }
+        if matches!(end, SendEnd::NotSent { account: None, .. }) {
+            return end;
+        }
         tracing::info!(
             delivery.id = send.delivery_id,
             channel = send.channel,
@@ -73,6 +89,24 @@ impl DeliverReply {
         );
         end
     }
+}
+
+/// Makes a call, with a span of its own. Neither its address nor what it says is in that span.
+async fn traced_call(wire: &Wire, call: &Call, timeout: Duration, send: &TraceSpan) -> CallEnd {
+    let span = send.child(|| SpanStart::new(call.method, SpanKind::Client));
+    span.set(names::HTTP_METHOD, call.method);
+    let end = wire.call(call, timeout).await;
+    match &end {
+        CallEnd::Answered(answer) => {
+            span.set(names::HTTP_STATUS, i64::from(answer.status));
+            if answer.status >= 400 {
+                span.failed(answer.status.to_string());
+            }
+        }
+        CallEnd::NotConnected(_) => span.failed("not_connected"),
+        CallEnd::Lost(_) => span.failed("lost"),
+    }
+    end
 }
 
 impl fmt::Debug for DeliverReply {

@@ -40,6 +40,7 @@ pub use self::{
     problem::{Cause, Problem},
     state::{HttpSetup, State},
     tls::{PreparedTls, Tls, TlsError},
+    verdict::JudgedAlerts,
 };
 
 use self::{

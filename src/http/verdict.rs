@@ -4,8 +4,8 @@
 use super::{State, health, live::values::by_kind};
 use crate::{
     domain::alerts::{
-        AlertFacts, Counted, DisconnectedAccount, FailingKind, LateKind, OverallVerdict,
-        PausedPool, SilentNode,
+        Alert, AlertFacts, AlertRule, AlertWatch, Counted, DisconnectedAccount, FailingKind,
+        LateKind, OverallVerdict, PausedPool, SilentNode,
     },
     store::{Totals, wall_clock},
     telemetry::{history::SeriesName, pool_post::PoolView},
@@ -19,7 +19,28 @@ const LATELY: u64 = 15 * 60;
 /// The outcomes of webhooks that were refused because of a fault or a flood.
 const REFUSED: [&str; 3] = ["queue_full", "database_away", "draining"];
 
+/// What the alert rules say now.
+#[derive(Clone, Debug)]
+pub struct JudgedAlerts {
+    /// The alerts of which somebody should be told.
+    pub firing: Vec<Alert>,
+    /// The rules of which it is known that nothing is wrong.
+    pub well: Vec<AlertRule>,
+}
+
 impl State {
+    /// Counts what the alert rules need, and judges them.
+    pub async fn judge_alerts(&self) -> JudgedAlerts {
+        // A failure is a fact of the rules, too.
+        if let Err(error) = self.api.totals().await {
+            tracing::debug!(%error, "alerts are judged without the database");
+        }
+        let facts = self.alert_facts();
+        let mut watch = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let firing = watch.judge(&facts).into_iter().filter(|alert| alert.fires).collect();
+        JudgedAlerts { firing, well: AlertWatch::well(&facts) }
+    }
+
     /// How this daemon is, in one sentence, and what is wrong.
     pub(in crate::http) fn verdict(&self) -> OverallVerdict {
         let facts = self.alert_facts();

@@ -27,8 +27,10 @@ use crate::{
         json::{self, Unreadable},
     },
     config::{self, ClientChannel, SignatureScheme},
+    domain::trace::{Hop, TracePoint},
     ingest::{Answer, SignedBody, SignedTime, TakenWebhook, Webhook},
     store::wall_clock,
+    telemetry::traces::{SpanKind, SpanStart, TraceSpan, names},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -102,7 +104,8 @@ async fn webhook(
     // All the rest, and the spelling of the answer.
     let mut is_proven = false;
     let asked = (channel, client_id.as_str(), request_id.as_str());
-    let result = receive(&request, payload, asked, &mut is_proven, &state).await;
+    let span = span_of(&request, asked, &state);
+    let result = receive(&request, payload, asked, &span, &mut is_proven, &state).await;
     let told = (&request, asked, is_proven);
     let (outcome, response) = match result {
         Ok(taken) => {
@@ -117,7 +120,16 @@ async fn webhook(
         }
     };
 
-    // Metrics and log.
+    // Span, metrics and log.
+    let status = response.as_ref().map_or_else(Problem::status, HttpResponse::status);
+    span.set(names::OUTCOME, outcome);
+    span.set(names::HTTP_STATUS, i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.failed(outcome);
+    }
+    if is_proven && span.at().is_some() {
+        span.set(names::CLIENT, client_id.clone());
+    }
     channel.metrics.answered(outcome, started.elapsed());
     if outcome == "quarantined" {
         channel.metrics.quarantined.inc();
@@ -128,9 +140,33 @@ async fn webhook(
         client.id = client_id,
         channel = %channel.channel.name(),
         outcome,
+        trace_id = span.trace_id(),
         "webhook answered"
     );
     response
+}
+
+/// The span of a webhook. A sender may name a span of its own: it is linked, and no parent, because
+/// nobody vouches for it.
+fn span_of(
+    request: &HttpRequest,
+    (channel, _, request_id): WebhookNames<'_>,
+    state: &State,
+) -> TraceSpan {
+    let start = || SpanStart::new(format!("POST {PATH}"), SpanKind::Server);
+    let span = state.board.traces().sampled(start);
+    if span.at().is_none() {
+        return span;
+    }
+    span.set(names::HTTP_METHOD, "POST");
+    span.set(names::HTTP_ROUTE, PATH);
+    span.set(names::CHANNEL, channel.channel.name().0);
+    span.set(names::REQUEST_ID, request_id.to_owned());
+    let named = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    if let Some(sender) = named.and_then(TracePoint::of_header) {
+        span.link(sender);
+    }
+    span
 }
 
 fn probe(channel: &dyn AnyChannel) -> HttpResponse {
@@ -216,6 +252,7 @@ async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
     (channel, client_id, request_id): WebhookNames<'_>,
+    span: &TraceSpan,
     is_proven: &mut bool,
     state: &State,
 ) -> Result<TakenWebhook, Problem> {
@@ -264,6 +301,7 @@ async fn receive(
         body,
         json,
         signed,
+        span: (span.clone(), Hop::None),
     };
     state.intake.take(webhook, &cfg).await.map_err(|refusal| problem_of(&refusal))
 }

@@ -19,6 +19,7 @@ use crate::{
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::WebhookMetrics,
+        traces::names,
     },
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -231,20 +232,23 @@ async fn commit_group(
     // Commit it, and find the webhooks that make it fail.
     let (mut items, mut senders) =
         (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-    for Ingest { inbound, permit, reply } in group {
+    let traces = board.traces();
+    let commit = traces.commit("ingest commit", group.len(), group.iter().map(|it| &it.span));
+    for Ingest { inbound, permit, span, reply } in group {
         items.push(inbound);
-        senders.push((reply, permit));
+        senders.push((reply, permit, span));
     }
     let items: Arc<[Inbound]> = items.into();
     let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
     board.faults().point("ingest.committed");
+    commit.ended();
 
     // Answer each. There is a result for each item, in their order. If one were missing, its sender
     // would be told so instead of waiting.
     let missing = || Err(StoreError::Broken("the group has no answer to it".to_owned()));
     let results = results.into_iter().chain(std::iter::repeat_with(missing));
     let mut jobs = 0;
-    for ((item, (reply, permit)), result) in items.iter().zip(senders).zip(results) {
+    for ((item, (reply, permit, span)), result) in items.iter().zip(senders).zip(results) {
         let answer = match result {
             Err(error) if error.is_data() => keep_unstorable(inbox, item, &error).await,
             other => other,
@@ -263,6 +267,10 @@ async fn commit_group(
             }
             other => other.map_err(Refusal::Away),
         };
+        if answer.is_ok() {
+            span.event(names::COMMITTED);
+        }
+        drop(span);
         if reply.send(answer).is_err() {
             tracing::debug!("the sender did not wait for the answer");
         }

@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     domain::ChannelName,
     store::{Answer, Content, Inbound},
+    telemetry::traces::TraceSpan,
 };
 use actix::dev::SendError;
 use dashmap::DashMap;
@@ -73,8 +74,9 @@ impl Intake {
             Content::Quarantine { event_type, .. } => event_type.clone(),
         };
         // Store it.
+        let span = masked.webhook.span.0.clone();
         let inbound = masked.into_inbound(content);
-        let answer = self.submit(inbound, permit, cfg.server.request_timeout).await?;
+        let answer = self.submit(inbound, permit, span, cfg.server.request_timeout).await?;
         Ok(TakenWebhook { answer, event_type })
     }
 
@@ -96,11 +98,12 @@ impl Intake {
         &self,
         inbound: Inbound,
         permit: Permit,
+        span: TraceSpan,
         limit: Duration,
     ) -> Result<Answer, Refusal> {
         let address = self.directory.get(inbound.channel).ok_or(Refusal::Slow)?;
         let (reply, answer) = oneshot::channel();
-        address.try_send(Ingest { inbound, permit, reply }).map_err(|error| match error {
+        address.try_send(Ingest { inbound, permit, span, reply }).map_err(|error| match error {
             SendError::Full(_) => Refusal::Full,
             // It has just died, and its replacement is on the way.
             SendError::Closed(_) => Refusal::Slow,

@@ -133,7 +133,8 @@ mod tests {
     use crate::{
         channels::sms::Sms,
         config::{Config, Sources},
-        domain::Timestamp,
+        domain::{Timestamp, trace::Hop},
+        telemetry::traces::TraceSpan,
     };
     use serde_json::{Value, json};
     use std::time::Duration;
@@ -158,6 +159,7 @@ mod tests {
             body: json.as_ref().map(Value::to_string).unwrap_or_default().into(),
             json,
             signed,
+            span: (TraceSpan::default(), Hop::None),
         };
         match webhook.masked().meaning() {
             Meaning::Ignored { reason, event_type: _ } => format!("ignored {reason}"),

@@ -22,7 +22,10 @@ pub use self::{
 };
 pub use crate::store::Answer;
 
-use crate::store::{Inbound, StoreError};
+use crate::{
+    store::{Inbound, StoreError},
+    telemetry::traces::TraceSpan,
+};
 use tokio::sync::oneshot;
 
 /// Command: store this, and answer once it is committed.
@@ -33,6 +36,8 @@ pub struct Ingest {
     pub inbound: Inbound,
     /// The room that it takes, given back with the answer.
     pub permit: Permit,
+    /// The span of its request.
+    pub span: TraceSpan,
     /// The channel for its answer.
     pub reply: oneshot::Sender<Result<Answer, Refusal>>,
 }

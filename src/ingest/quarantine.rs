@@ -8,9 +8,9 @@ use super::{Intake, Refusal, meaning::Meaning, webhook::Webhook};
 use crate::{
     channels::{AnyChannel, json},
     config::{Client, Config},
-    domain::{Event, Timestamp},
+    domain::{Event, Timestamp, trace::Hop},
     store::{Answer, Content, Desk, Inbound, Inbox, QuarantineRow, StoreError, body_hash},
-    telemetry::sparse::Sparse,
+    telemetry::{sparse::Sparse, traces::TraceSpan},
 };
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct Replay<'a> {
     pub client: &'a Client,
     /// The id of the request that asks for it.
     pub request_id: &'a str,
+    /// The span in which it is taken again.
+    pub span: TraceSpan,
 }
 
 /// What an item would come to if it was replayed now.
@@ -124,7 +126,7 @@ impl TriedReplay {
 impl<'a> Replay<'a> {
     /// The webhook as it came. A person vouches for it now: no signature is judged again.
     fn webhook(self) -> Result<Webhook<'a>, json::Unreadable> {
-        let Self { item, channel, client, request_id } = self;
+        let Self { item, channel, client, request_id, span } = self;
         let received_at = Timestamp::from_millis(item.received_at.0);
         let body = item.payload.into_bytes();
         let json = match json::parse(&body) {
@@ -132,8 +134,8 @@ impl<'a> Replay<'a> {
             Err(json::Unreadable::TooManyValues) => None,
             Err(error @ json::Unreadable::NotJson(_)) => return Err(error),
         };
-        let (body, signed) = (body.into(), None);
-        Ok(Webhook { channel, client, request_id, received_at, body, json, signed })
+        let (body, signed, span) = (body.into(), None, (span, Hop::Replayed));
+        Ok(Webhook { channel, client, request_id, received_at, body, json, signed, span })
     }
 
     /// What it would come to now. Nothing is stored.
@@ -198,7 +200,8 @@ impl Intake {
             Meaning::Stored(content @ Content::Event { .. }) => {
                 let permit = self.enter(&masked.webhook, cfg)?;
                 let limit = cfg.server.request_timeout;
-                self.submit(masked.into_inbound(content), permit, limit).await?
+                let span = masked.webhook.span.0.clone();
+                self.submit(masked.into_inbound(content), permit, span, limit).await?
             }
         };
         if matches!(answer, Answer::Quarantined { .. }) {

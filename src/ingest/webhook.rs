@@ -3,8 +3,9 @@
 use crate::{
     channels::{AnyChannel, json, masks::Masks},
     config,
-    domain::Timestamp,
+    domain::{Timestamp, trace::Hop},
     store::{Content, Delivery, Inbound, body_hash},
+    telemetry::traces::TraceSpan,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -32,6 +33,8 @@ pub struct Webhook<'a> {
     pub json: Option<Value>,
     /// Its signature, if it has a right one.
     pub signed: Option<SignedBody>,
+    /// The span of the request, and what stands between it and the job that it makes.
+    pub span: (TraceSpan, Hop),
 }
 
 /// A right signature of a body.
@@ -129,7 +132,8 @@ impl MaskedWebhook<'_> {
 
     /// Gives it to the store as `content`. The body as received is dropped.
     pub(super) fn into_inbound(self, content: Content) -> Inbound {
-        let Webhook { channel, client, request_id, received_at, body, .. } = self.webhook;
+        let Webhook { channel, client, request_id, received_at, body, span: (span, hop), .. } =
+            self.webhook;
         let payload = match self.body {
             MaskedBody::AsReceived => text_of(&body).into_owned(),
             MaskedBody::Json(masked) => masked.to_string(),
@@ -143,6 +147,7 @@ impl MaskedWebhook<'_> {
             payload,
             delivery: self.delivery,
             content,
+            trace: span.job_trace(hop),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
+        traces::TraceSpan,
     },
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
@@ -40,6 +41,8 @@ pub struct Record {
     pub on_refused: Transition,
     /// Keeps the run listed as in memory; dropped after the commit.
     pub guard: Option<InFlightGuard>,
+    /// Its span, which is sent once it is committed.
+    pub span: TraceSpan,
 }
 
 /// The runs that this process has in memory, by (job id, run): waiting for a slot, in a slot, or
@@ -162,7 +165,10 @@ impl Recorder {
         let setup = actor.setup.clone();
         let commit = async move {
             setup.board.faults().point("recorder.commit");
+            let (traces, count) = (setup.board.traces(), group.settlements.len());
+            let span = traces.commit("record commit", count, group.spans.iter());
             let results = commit_group(&setup, group).await;
+            drop(span);
             drop(token);
             results
         };

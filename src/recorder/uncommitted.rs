@@ -8,6 +8,7 @@ use super::{CommitNext, Record, Recorder};
 use crate::{
     domain::job::FailureReason,
     store::{Settlement, StoreError, Transition},
+    telemetry::traces::TraceSpan,
 };
 use std::{
     collections::VecDeque,
@@ -90,6 +91,8 @@ impl UncommittedOutcome {
 #[derive(Debug)]
 pub(super) struct CommitGroup {
     pub(super) settlements: Arc<[Settlement]>,
+    /// The spans of those runs that are traced.
+    pub(super) spans: Vec<TraceSpan>,
     /// A recorder died while it committed this: the fence may refuse what is committed already.
     pub(super) is_repeated: bool,
     /// How many outcomes wait behind it.
@@ -194,7 +197,9 @@ impl Uncommitted {
         outcomes.committing = outcomes.waiting.drain(..count).collect();
         let settlements =
             outcomes.committing.iter().map(|entry| entry.record.settlement.clone()).collect();
-        Some(CommitGroup { settlements, is_repeated, behind: outcomes.waiting.len() })
+        let spans = outcomes.committing.iter().map(|entry| &entry.record.span);
+        let spans = spans.filter(|span| span.at().is_some()).cloned().collect();
+        Some(CommitGroup { settlements, spans, is_repeated, behind: outcomes.waiting.len() })
     }
 
     /// The effects of outcome `number` of the group cannot be stored. Returns what to commit
@@ -264,9 +269,10 @@ mod tests {
             duration: None,
             transition: Transition::Succeed(Vec::new()),
             send: Some(SendEnd::Sent { provider_id: None }),
+            trace: None,
         };
         let on_refused = Transition::Retry { after, reason: FailureReason::Error, error };
-        Record { settlement, on_refused, guard: None }
+        Record { settlement, on_refused, guard: None, span: TraceSpan::default() }
     }
 
     fn ids(group: &CommitGroup) -> Vec<i64> {

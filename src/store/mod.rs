@@ -5,10 +5,11 @@
 //! - `tables`: what rows mean, and how they change together.
 //! - `fleet`: the nodes of one database, their heartbeats, and the notices between them.
 //! - The handles: [`Inbox`], [`Queue`], [`Ledger`], [`Enqueuer`], [`Reader`], [`Desk`], [`Chores`],
-//!   [`Audit`], [`Overrides`], [`Operations`], [`ModelCalls`], [`UserSessions`].
+//!   [`Audit`], [`Overrides`], [`Operations`], [`ModelCalls`], [`UserSessions`], [`AlertsTold`].
 //!
 //! A layer uses those named before it, never one after it (`tests/tidy.rs`).
 
+mod alerts_told;
 mod audit;
 mod chores;
 mod desk;
@@ -30,6 +31,7 @@ mod tables;
 mod user_sessions;
 
 pub use self::{
+    alerts_told::AlertsTold,
     audit::{AUDIT_ACTIONS, Audit, AuditEntry, Via},
     chores::Chores,
     desk::{
@@ -336,6 +338,11 @@ impl Store {
     /// For the janitor of the node that leads.
     pub fn chores(&self) -> Chores {
         Chores { db: self.db.clone() }
+    }
+
+    /// For the part that tells of alerts.
+    pub fn alerts_told(&self) -> AlertsTold {
+        AlertsTold { db: self.db.clone() }
     }
 
     /// For parts that change what an operator can see.

@@ -21,10 +21,12 @@ use crate::{
         Id, Outcome,
         job::{FailureReason, Job, SELF_CHECK, SYSTEM_CLIENT},
         sending::SendEnd,
+        trace::Hop,
     },
     handlers::JobHandler,
     recorder::{Record, Uncommitted},
     store::{Claim, Settlement, Transition, wall_clock},
+    telemetry::traces::TraceSpan,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
@@ -54,13 +56,18 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
     // Run its handler.
     let (busy, started) = (setup.post.slot_is_busy(), Instant::now());
     setup.metrics.started(attempt.waited());
+    let span = setup.board.traces().attempt(attempt.job(), attempt.waited());
     let (transition, send) = match attempt.is_client_known() {
-        true => attempt.run_handler(slot.handler.clone()).await,
+        true => attempt.run_handler(slot.handler.clone(), &span).await,
         false => (attempt.leave_job(), None),
     };
     let took = started.elapsed();
     setup.metrics.ran(took);
     drop(busy);
+    if let Some(reason) = transition.failure() {
+        span.failed(reason.as_str());
+    }
+    span.ended();
 
     // See what it says of the slot.
     if slot.current.is_abandoned() {
@@ -83,7 +90,7 @@ pub(super) async fn run<H: JobHandler>(slot: &SlotWork<H>, claimed: ClaimedJob) 
     let on_refused = attempt.failed(FailureReason::Error, "");
     if let Some(claimed) = slot.current.take() {
         let by = Some((slot.name.clone(), took));
-        let end = RunEnd { transition, send, on_refused };
+        let end = RunEnd { transition, send, on_refused, span };
         hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
     }
     broken_by.map(|_| SlotEnd::Broken)
@@ -103,7 +110,8 @@ pub(super) fn fail_without_slot(
     };
     let on_refused = attempt.failed(FailureReason::Error, "");
     let by = Some((slot_name, claimed.since.elapsed()));
-    let end = RunEnd { transition, send: None, on_refused };
+    let span = TraceSpan::default();
+    let end = RunEnd { transition, send: None, on_refused, span };
     hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
 }
 
@@ -119,14 +127,16 @@ pub(super) fn cut_off(setup: &SlotSetup, claimed: ClaimedJob, slot_name: String)
         false => Transition::Retry { after: Duration::ZERO, reason, error },
     };
     let by = Some((slot_name, claimed.since.elapsed()));
-    let end = RunEnd { on_refused: transition.clone(), transition, send: None };
+    let (on_refused, span) = (transition.clone(), TraceSpan::default());
+    let end = RunEnd { transition, send: None, on_refused, span };
     hand_to_recorder(&setup.uncommitted, setup.node, claimed, by, end);
 }
 
 /// No slot has started the job: another claim may take it. Uses no attempt.
 pub(super) fn give_back(uncommitted: &Uncommitted, node: Id, claimed: ClaimedJob) {
     let (transition, on_refused) = (Transition::Release, Transition::Release);
-    let end = RunEnd { transition, send: None, on_refused };
+    let span = TraceSpan::default();
+    let end = RunEnd { transition, send: None, on_refused, span };
     hand_to_recorder(uncommitted, node, claimed, None, end);
 }
 
@@ -138,6 +148,8 @@ struct RunEnd {
     send: Option<SendEnd>,
     /// What happens to the job instead if `transition` cannot be stored.
     on_refused: Transition,
+    /// Its span.
+    span: TraceSpan,
 }
 
 /// Gives the recorder the end of a run. `by`: the slot that worked on it and for how long.
@@ -150,7 +162,7 @@ fn hand_to_recorder(
     by: Option<(String, Duration)>,
     end: RunEnd,
 ) {
-    let RunEnd { transition, send, on_refused } = end;
+    let RunEnd { transition, send, on_refused, span } = end;
     let ClaimedJob { claim, guard, is_suspect, .. } = claimed;
     // A released job keeps its turn. A suspect must have none: it would be claimed with others.
     let without_turn = |transition| match matches!(transition, Transition::Release) {
@@ -174,9 +186,10 @@ fn hand_to_recorder(
         duration,
         transition: without_turn(transition),
         send,
+        trace: span.job_trace(Hop::None),
     };
     let on_refused = without_turn(on_refused);
-    uncommitted.record(Record { settlement, on_refused, guard: Some(guard) });
+    uncommitted.record(Record { settlement, on_refused, guard: Some(guard), span });
 }
 
 /// What the steps of one attempt need.
@@ -222,7 +235,11 @@ impl<'a> Attempt<'a> {
 
     /// Runs the handler's future on the threads of its kind: a panic comes back as an error, a
     /// time-out aborts the task, and a handler that never yields blocks no actor.
-    async fn run_handler<H: JobHandler>(&self, handler: Arc<H>) -> (Transition, Option<SendEnd>) {
+    async fn run_handler<H: JobHandler>(
+        &self,
+        handler: Arc<H>,
+        trace: &TraceSpan,
+    ) -> (Transition, Option<SendEnd>) {
         let (job, setup, limit) = (self.job(), self.setup, self.config.timeout);
 
         // Start it.
@@ -234,9 +251,11 @@ impl<'a> Attempt<'a> {
             channel = job.channel,
             lead.id = job.lead_id,
             request.id = job.request_id,
+            trace_id = trace.trace_id(),
         );
         let of_handler = job.clone();
         let work = async move { handler.handle(&of_handler).await }.instrument(span);
+        let work = trace.clone().within(work);
         let Some((mut task, guard)) = setup.work.spawn(work, setup.post.clone()) else {
             // The daemon is going down.
             return (Transition::Postpone { after: Duration::ZERO }, None);
@@ -386,6 +405,7 @@ mod tests {
             max_attempts,
             request_id: None,
             channel: None,
+            trace: None,
         }
     }
 

@@ -8,6 +8,7 @@
 use super::{
     faults::Faults,
     pool_post::{PoolPost, PoolView},
+    traces::Traces,
 };
 use crate::domain::{Id, JobKind, Timestamp};
 use dashmap::DashMap;
@@ -317,6 +318,7 @@ pub struct Board {
     /// The first reason why the process cannot go on.
     fatal: watch::Sender<Option<Fatal>>,
     faults: Faults,
+    traces: Traces,
     /// Wakes the callers of [`Board::wait_until`].
     changed: Notify,
     /// When the supervisor last ticked, in Unix milliseconds.
@@ -340,6 +342,7 @@ impl Board {
             supervisor_downs,
             fatal: watch::Sender::new(None),
             faults: Faults::from_env(),
+            traces: Traces::default(),
             changed: Notify::new(),
             ticked_at_ms: AtomicI64::new(0),
             rounds_moved: AtomicU64::new(0),
@@ -433,6 +436,11 @@ impl Board {
     /// Where tests make actors panic.
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// What makes the spans of this daemon.
+    pub const fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The process cannot go on: [`Board::given_up`] returns. Only the first reason counts.

@@ -142,7 +142,8 @@ mod tests {
     const HTTP: &str = "actix_http=off";
 
     fn telemetry(log: &str, format: LogFormat) -> TelemetryConfig {
-        TelemetryConfig { log: log.to_owned(), format, otlp_endpoint: None }
+        let log = log.to_owned();
+        TelemetryConfig { log, format, otlp_endpoint: None, sample: 0.0, trace_url: None }
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub mod pool_post;
 pub mod rates;
 pub mod shared_metrics;
 pub mod sparse;
+pub mod traces;

@@ -63,6 +63,11 @@ impl PageMetrics {
         }
     }
 
+    /// The counter of spans that were not sent.
+    pub fn spans_dropped(&self) -> IntCounter {
+        self.spans_dropped.clone()
+    }
+
     /// Counts a stream of events that was opened.
     pub fn stream_opened(&self) {
         self.streams.inc();
@@ -71,10 +76,5 @@ impl PageMetrics {
     /// Counts a stream of events that has ended.
     pub fn stream_ended(&self) {
         self.streams.dec();
-    }
-
-    /// Counts spans that were not sent.
-    pub fn spans_dropped(&self, count: usize) {
-        self.spans_dropped.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 }

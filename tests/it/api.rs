@@ -18,7 +18,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 
 const JOB: &str = "id kind status state client_id lead_id message_id draft_id delivery_id dedupe_key attempts max_attempts run_at \
-    created_at started_at finished_at locked_by last_error";
+    created_at started_at finished_at locked_by last_error trace_id";
 const LEAD: &str = "id client_id status sentiment first_name last_name company_name email phone timezone opted_out bounced \
     sms_dnd connected_at snoozed_until score identities campaign last_message_at last_inbound_at last_outbound_at created_at";
 const MESSAGE: &str = "id client_id lead_id channel direction source provider_id subject body truncated sentiment automated from to cc \

@@ -102,6 +102,7 @@ async fn enqueue(daemon: &Inside, kind: JobKind, count: usize) {
         in_lead_line: false,
         channel: None,
         delay_ms: 0,
+        trace: None,
     };
     enqueuer.enqueue((0..count).map(job).collect()).await.unwrap();
 }

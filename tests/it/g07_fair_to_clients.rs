@@ -61,6 +61,7 @@ fn job(enqueuer: &Enqueuer, client: &str) -> NewJob {
         in_lead_line: false,
         channel: None,
         delay_ms: 0,
+        trace: None,
     }
 }
 

@@ -15,6 +15,7 @@
 )]
 
 mod accounts;
+mod alert_webhook;
 mod api;
 mod bad_bodies;
 mod channels;
@@ -57,6 +58,7 @@ mod skips;
 mod store;
 mod support;
 mod system;
+mod traces;
 mod tuning;
 mod ui;
 mod unusable;

@@ -12,6 +12,7 @@ use crate::{
     analyst::{AnalystError, Asker, ModelCallLog},
     config::{AnalystConfig, Secret},
     domain::{ModelCall, model_call::ModelCallStatus},
+    telemetry::traces::{self, SpanKind, SpanStart, TraceSpan, names},
 };
 use serde_json::{Value, json};
 use std::{
@@ -272,6 +273,7 @@ struct CallNote<'a> {
     started: Instant,
     /// The row; taken when the request has ended.
     call: Option<ModelCall>,
+    span: TraceSpan,
 }
 
 impl<'a> CallNote<'a> {
@@ -298,7 +300,13 @@ impl<'a> CallNote<'a> {
             lead_id: asker.lead_id,
             job_id: asker.job_id,
         };
-        Self { log, breaker, started: Instant::now(), call: Some(call) }
+        let start = || SpanStart::new(format!("chat {}", settings.model), SpanKind::Client);
+        let span = traces::current().child(start);
+        span.set(names::MODEL_OPERATION, "chat");
+        span.set(names::MODEL_PROVIDER, "openai");
+        span.set(names::MODEL, settings.model.clone());
+        span.set(names::QUESTION, call.feature.as_str());
+        Self { log, breaker, started: Instant::now(), call: Some(call), span }
     }
 
     /// Notes how the request ended, and returns the answer or the failure. A time-out says nothing
@@ -332,6 +340,14 @@ impl<'a> CallNote<'a> {
     }
 
     fn note(&self, call: ModelCall) {
+        for (name, tokens) in
+            [(names::INPUT_TOKENS, call.tokens_in), (names::OUTPUT_TOKENS, call.tokens_out)]
+        {
+            tokens.into_iter().for_each(|tokens| self.span.set(name, tokens));
+        }
+        if call.status != ModelCallStatus::Ok {
+            self.span.failed(call.status.as_str());
+        }
         let took = self.started.elapsed().as_millis();
         self.log.note(ModelCall { latency_ms: i64::try_from(took).unwrap_or(i64::MAX), ..call });
     }

@@ -64,5 +64,6 @@ pub(super) fn self_check(enqueuer: &Enqueuer) -> NewJob {
         in_lead_line: false,
         channel: None,
         delay_ms: 0,
+        trace: None,
     }
 }

@@ -95,6 +95,7 @@ impl Listed for JobList {
             hidden("finished_at"),
             hidden("locked_by"),
             column("last_error").long(),
+            hidden("trace_id"),
         ],
         below: failed_attempts,
     };
@@ -605,7 +606,7 @@ mod tests {
             "message_id": null, "draft_id": null, "delivery_id": null, "dedupe_key": "_system:7:SELF_CHECK",
             "attempts": 2, "max_attempts": 5, "run_at": "2026-01-18T14:03:11.120Z",
             "created_at": "2026-01-18T14:03:10.000Z", "started_at": null, "finished_at": null,
-            "locked_by": null, "last_error": format!("no route\n{}", "x".repeat(80)),
+            "locked_by": null, "last_error": format!("no route\n{}", "x".repeat(80)), "trace_id": null,
             "errors": [{
                 "attempt": 1, "failed_at": "2026-01-18T14:03:11.000Z", "duration_ms": 12, "node": "n1",
                 "actor": "SELF_CHECK/3", "reason": "error", "message": "no route\nto \u{1b}[2Jhost",

@@ -199,6 +199,12 @@ pub struct AlertWatch {
 }
 
 impl AlertWatch {
+    /// The rules of which it is known that nothing is wrong.
+    pub fn well(facts: &AlertFacts) -> Vec<AlertRule> {
+        let is_well = |rule: &AlertRule| matches!(rule.judge(facts), JudgedRule::Well);
+        AlertRule::ALL.into_iter().filter(is_well).collect()
+    }
+
     /// What is wrong by these facts, what matters most first.
     ///
     /// A rule whose facts are not known finds nothing, and still remembers since when it held.

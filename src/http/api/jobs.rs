@@ -240,6 +240,8 @@ pub(super) struct JobJson<'a> {
     finished_at: Option<Timestamp>,
     locked_by: Option<RowKey>,
     last_error: Option<&'a str>,
+    /// The trace in which it was made, if that is recorded.
+    trace_id: Option<&'a str>,
 }
 
 impl<'a> JobJson<'a> {
@@ -263,6 +265,7 @@ impl<'a> JobJson<'a> {
             finished_at: job.finished_at,
             locked_by: job.node.map(RowKey),
             last_error: job.last_error.as_deref(),
+            trace_id: job.trace_id.as_deref(),
         }
     }
 }

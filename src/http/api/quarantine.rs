@@ -21,6 +21,7 @@ use crate::{
     },
     ingest::{Answer, Replay, ReplayError, TriedReplay},
     store::{AuditEntry, ListedQuarantine, Page, QuarantineFilter, QuarantineRow},
+    telemetry::traces::{SpanKind, SpanStart, TraceSpan, names},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -141,7 +142,8 @@ pub(in crate::http) async fn replay_item(
     }
     let cfg = webhooks_state.config.get();
     let request_id = request_id::of(request);
-    let replay = replay_of(item, webhooks_state, &cfg, &request_id)?;
+    let mut replay = replay_of(item, webhooks_state, &cfg, &request_id)?;
+    replay.span = span_of(&replay, webhooks_state);
     let answer = webhooks_state.intake.replay(replay, &state.desk, &cfg).await;
     let answer = answer.map_err(|error| match error {
         ReplayError::Unreadable(error) => Problem::internal(error.to_string()),
@@ -153,6 +155,16 @@ pub(in crate::http) async fn replay_item(
         state.record(settled(request, "quarantine.replay", path, "replayed")).await;
     }
     Ok(answer)
+}
+
+/// The span in which an item is taken again. It is recorded whatever the share: a person asked.
+fn span_of(replay: &Replay<'_>, webhooks_state: &State) -> TraceSpan {
+    let start = || SpanStart::new("replay", SpanKind::Internal);
+    let span = webhooks_state.board.traces().always(start);
+    span.set(names::REQUEST_ID, replay.request_id.to_owned());
+    span.set(names::CHANNEL, replay.item.channel.clone());
+    span.set(names::CLIENT, replay.item.client_id.clone());
+    span
 }
 
 fn replay_of<'a>(
@@ -167,7 +179,8 @@ fn replay_of<'a>(
     let client = cfg.client(&item.client_id).ok_or_else(|| {
         Problem::conflict(format!("the client `{}` is not in the configuration", item.client_id))
     })?;
-    Ok(Replay { item, channel: channel.channel.as_ref(), client, request_id })
+    let span = TraceSpan::default();
+    Ok(Replay { item, channel: channel.channel.as_ref(), client, request_id, span })
 }
 
 /// `DELETE /quarantine/{id}`: the item stays, as discarded.

@@ -287,6 +287,7 @@ mod tests {
             finished_at: None,
             node: None,
             last_error: Some("a text from outside".to_owned()),
+            trace_id: None,
         };
         let told = job(&view);
         let found: Vec<(&str, &str)> =

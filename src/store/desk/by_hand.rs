@@ -439,5 +439,6 @@ fn settlement(job: &JobRow) -> Settlement {
         duration: job.claimed_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
         transition: Transition::Cancel { reason: BY_HAND.to_owned() },
         send: None,
+        trace: None,
     }
 }

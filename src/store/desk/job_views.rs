@@ -1,6 +1,6 @@
 //! Jobs as the API shows them, read from the rows of `READ_JOBS`.
 
-use crate::domain::{Id, JobState, JobStatus, Timestamp};
+use crate::domain::{Id, JobState, JobStatus, Timestamp, trace::JobTrace};
 use crate::store::engine::StoreError;
 use sea_orm::QueryResult;
 
@@ -45,6 +45,8 @@ pub struct JobView {
     pub node: Option<Id>,
     /// The error of the last attempt that had one.
     pub last_error: Option<String>,
+    /// The id of the trace in which it was made, if that is recorded.
+    pub trace_id: Option<String>,
 }
 
 /// One failed attempt.
@@ -151,6 +153,7 @@ impl JobRow {
         let (status, attempts) = (status_of(at, node, ended_with.as_deref()), run - spared);
         let has_turn = row.try_get::<Option<i64>>("", "turn")?.is_some();
         let is_held = row.try_get::<Option<i64>>("", "held")?.is_some();
+        let trace: Option<String> = row.try_get("", "trace")?;
         let view = JobView {
             id: row.try_get("", "id")?,
             kind: row.try_get("", "kind")?,
@@ -171,6 +174,7 @@ impl JobRow {
             finished_at: finished_at.filter(|_| at == Whereabouts::Ended),
             node,
             last_error: row.try_get("", "error")?,
+            trace_id: trace.as_deref().and_then(JobTrace::parse).map(|it| it.made_in.trace_id()),
         };
         Ok(Self {
             view,

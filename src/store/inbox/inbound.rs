@@ -1,6 +1,6 @@
 //! The values that ingest hands over and gets back: webhooks, and their answers.
 
-use crate::domain::{ChannelName, Event, Id, JobKind, Timestamp};
+use crate::domain::{ChannelName, Event, Id, JobKind, Timestamp, trace::JobTrace};
 use std::sync::Arc;
 
 /// One webhook to store.
@@ -21,6 +21,8 @@ pub struct Inbound {
     pub delivery: Option<Delivery>,
     /// Its meaning, or why it has none.
     pub content: Content,
+    /// The span that receives it, if that is recorded.
+    pub trace: Option<JobTrace>,
 }
 
 /// The reason of a delivery that is held because it has the id of an earlier one and another body.

@@ -15,6 +15,7 @@ use crate::domain::{
     job::{FailureReason, NewJob},
     outcome::Subject,
     sending::SendEnd,
+    trace::JobTrace,
 };
 use crate::store::{
     engine::{
@@ -101,6 +102,8 @@ pub struct Settlement {
     /// How the call of its send ended, by the word of the handler that made it. `None` if it made
     /// none, or did not come to say so.
     pub send: Option<SendEnd>,
+    /// The span of the run, if it is recorded: the jobs that its effects enqueue are made in it.
+    pub trace: Option<JobTrace>,
 }
 
 /// What happens to a job at the end of a run, or by hand.
@@ -316,6 +319,7 @@ async fn take_turns(
                     in_lead_line: false,
                     channel: settlement.channel.clone(),
                     delay_ms: millis(*delay),
+                    trace: settlement.trace,
                 };
                 if job.delay_ms <= 0 {
                     needed.add(kind.0, &settlement.client_id);

@@ -1,7 +1,7 @@
 //! The claim: the pending jobs with the smallest turns become running jobs of this node.
 
 use super::{Claim, Want};
-use crate::domain::{Id, JobKind, fairness::Turn, job::Job};
+use crate::domain::{Id, JobKind, fairness::Turn, job::Job, trace::JobTrace};
 use crate::store::engine::{
     Database, StoreError,
     sql::sql,
@@ -26,13 +26,13 @@ sql! {
            returning job_id, run, spared, line, client_id, kind, turn), \
          v as (insert into job_clock (kind, node, turn) select kind, $1, max(turn) from c group by kind order by kind \
            on conflict (kind, node) do update set turn = greatest(job_clock.turn, excluded.turn)) \
-         select c.*, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, m.request_id, \
+         select c.*, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, j.trace, m.request_id, \
            (extract(epoch from now()) * 1000)::bigint - (extract(epoch from j.run_at) * 1000)::bigint as waited_ms \
          from c join jobs j on j.id = c.job_id left join messages m on m.id = j.message_id order by c.turn, c.client_id";
 
     /// The facts of claimed jobs, for SQLite in the claim's transaction. By primary key.
     pub(super) static READ_FACTS =
-        "select j.id, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, m.request_id, @ms(@now) - @ms(j.run_at) as waited_ms \
+        "select j.id, j.lead_id, j.message_id, j.draft_id, j.max_attempts, j.channel, j.trace, m.request_id, @ms(@now) - @ms(j.run_at) as waited_ms \
          from jobs j left join messages m on m.id = j.message_id where j.id @ids($1)";
 
     /// Raises the node's clock, for SQLite. By primary key.
@@ -52,6 +52,7 @@ pub(super) fn claim(
     let Some(kind) = kinds.iter().find(|it| it.0 == kind) else { return Ok(None) };
     let run = i64::from(row.try_get::<i32>("", "run")?);
     let spared = i64::from(row.try_get::<i32>("", "spared")?);
+    let trace: Option<String> = facts.try_get("", "trace")?;
     let max_attempts: i32 = facts.try_get("", "max_attempts")?;
     Ok(Some(Claim {
         job: Job {
@@ -66,6 +67,7 @@ pub(super) fn claim(
             max_attempts: u32::try_from(max_attempts).unwrap_or(1),
             request_id: facts.try_get("", "request_id")?,
             channel: facts.try_get("", "channel")?,
+            trace: trace.as_deref().and_then(JobTrace::parse),
         },
         line: row.try_get("", "line")?,
         turn: row.try_get("", "turn")?,

@@ -303,6 +303,7 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
             duration: Some(std::time::Duration::from_millis(claimed_ms)),
             transition: Transition::Release,
             send: None,
+            trace: None,
         },
         attempt: u32::try_from(run - spared).unwrap_or(1),
         max_attempts: u32::try_from(max_attempts).unwrap_or(1),

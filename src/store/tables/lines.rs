@@ -65,6 +65,7 @@ struct NewJobRow<'a> {
     in_lead_line: bool,
     channel: Option<&'a str>,
     delay: i64,
+    trace: Option<String>,
 }
 
 sql! {
@@ -72,11 +73,11 @@ sql! {
     /// exists returns no row.
     static PUT_JOBS =
         "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, draft_id, max_attempts, in_lead_line, \
-           channel, run_at, created_at) \
+           channel, trace, run_at, created_at) \
          select g.id, g.kind, g.client_id, g.lead_id, g.subject_id, g.message_id, g.draft_id, g.max_attempts, g.in_lead_line, \
-           g.channel, @in_ms(g.delay), @now \
+           g.channel, g.trace, @in_ms(g.delay), @now \
          from @rows($1, id bigint, kind text, client_id text, lead_id bigint, subject_id bigint, message_id bigint, \
-           draft_id bigint, max_attempts integer, in_lead_line boolean, channel text, delay bigint) g where true order by g.id \
+           draft_id bigint, max_attempts integer, in_lead_line boolean, channel text, delay bigint, trace text) g where true order by g.id \
          on conflict (subject_id, kind) do nothing returning id";
 
     /// By line: whether it has a head, and the last position behind it. By primary keys.
@@ -180,6 +181,7 @@ pub(in crate::store) async fn put_jobs(
             in_lead_line: job.in_lead_line,
             channel: job.channel.as_deref(),
             delay: job.delay_ms,
+            trace: job.trace.map(|trace| trace.after(job.delay_ms).to_string()),
         })
         .collect();
     let mut ids = HashSet::new();

@@ -47,6 +47,7 @@ impl Canary {
                 in_lead_line: false,
                 channel: None,
                 delay_ms: 0,
+                trace: None,
             };
             let sent = attempted("send the canary", setup.enqueuer.enqueue(vec![job]).await);
             // If the answer was lost, a canary may be under way that is unknown here: the next

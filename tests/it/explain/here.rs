@@ -31,6 +31,7 @@ async fn enqueue_for_later(daemon: &Inside) -> Id {
         in_lead_line: false,
         channel: None,
         delay_ms: 3_600_000,
+        trace: None,
     };
     enqueuer.enqueue(vec![job]).await.unwrap()[0].unwrap()
 }

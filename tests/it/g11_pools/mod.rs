@@ -186,6 +186,7 @@ async fn enqueue(daemon: &Inside, kind: JobKind, client: &str, count: usize) -> 
         in_lead_line: false,
         channel: None,
         delay_ms: 0,
+        trace: None,
     };
     let ids = enqueuer.enqueue((0..count).map(|_| job()).collect()).await;
     ids.expect("the database is there").into_iter().flatten().collect()

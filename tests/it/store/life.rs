@@ -39,6 +39,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
         duration: Some(Duration::from_millis(3)),
         transition,
         send: None,
+        trace: None,
     }
 }
 

@@ -268,6 +268,7 @@ on_both_databases! {
         let (one, other) = (marked(&db, "k3").await, marked(&db, "k4").await);
         let settlements = [(&one, 3_600), (&other, 60)].map(|(job, seconds)| Settlement {
             send: trouble(RateLimited, seconds),
+            trace: None,
             ..settle(&db.store, job, postpone())
         });
         db.store.ledger().settle(Arc::new(settlements)).await.unwrap();

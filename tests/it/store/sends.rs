@@ -75,6 +75,7 @@ pub(super) async fn approved(db: &Fixture, key: &str) -> Id {
         in_lead_line: false,
         channel: Some("sms".to_owned()),
         delay_ms: 0,
+        trace: None,
     };
     assert!(db.store.enqueuer().enqueue(vec![job]).await.unwrap()[0].is_some());
     draft

@@ -286,6 +286,7 @@ on_both_databases! {
                     duration: None,
                     transition: Transition::Cancel { reason: "not needed".to_owned() },
                     send: None,
+                    trace: None,
                 })
                 .collect();
             let ledger = other.ledger();

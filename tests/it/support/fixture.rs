@@ -188,6 +188,7 @@ pub fn job(store: &Store, client: &str, kind: JobKind) -> NewJob {
         in_lead_line: false,
         channel: None,
         delay_ms: 0,
+        trace: None,
     }
 }
 
@@ -253,6 +254,7 @@ pub fn event(
             }),
             kind: SMS,
         },
+        trace: None,
     }
 }
 
@@ -282,5 +284,6 @@ pub fn webhook(channel: &dyn AnyChannel, name: &'static str, body: &serde_json::
         payload: body.to_string(),
         delivery: None,
         content: Content::Event { event, kind: channel.post_process() },
+        trace: None,
     }
 }

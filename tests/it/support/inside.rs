@@ -254,6 +254,7 @@ impl Inside {
             in_lead_line: false,
             channel: None,
             delay_ms: 0,
+            trace: None,
         };
         let ids = enqueuer.enqueue(vec![job]).await.expect("the database is there");
         ids.into_iter().flatten().next().expect("a new job")

@@ -22,6 +22,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod receiver;
 pub mod shared;
 pub mod skipped;
 pub mod web;

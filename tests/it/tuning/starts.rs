@@ -37,7 +37,7 @@ pub const LIVE: &[&str] = &[
 ];
 
 /// Keys that need a restart. Of most of them an effect is observed here; of `max_connections`,
-/// `acquire_timeout`, `pooler`, `commit_lanes` and `lease` that the value of the next start is the
+/// `acquire_timeout`, `pooler`, `commit_lanes`, `lease` and `otlp_endpoint` that the value of the next start is the
 /// new one, since on an idle SQLite they show no effect.
 pub const RESTART: &[&str] = &[
     "server.bind",
@@ -51,6 +51,7 @@ pub const RESTART: &[&str] = &[
     "supervisor.heartbeat",
     "supervisor.lease",
     "telemetry.format",
+    "telemetry.otlp_endpoint",
 ];
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,7 +119,8 @@ async fn keys_that_need_a_restart_are_pending_until_it() {
         "[server]\nbind = \"127.0.0.1:{port}\"\nworkers = 4\n\
          [database]\nurl = \"sqlite://other.db\"\nmax_connections = 3\nacquire_timeout = \"2s\"\n\
          pooler = \"none\"\n[ingest]\ncommit_lanes = 1\n\
-         [supervisor]\nheartbeat = \"3s\"\nlease = \"10s\"\n[telemetry]\nformat = \"json\"\n"
+         [supervisor]\nheartbeat = \"3s\"\nlease = \"10s\"\n[telemetry]\nformat = \"json\"\n\
+         otlp_endpoint = \"http://127.0.0.1:9\"\n"
     );
     daemon.configure(&b);
     let report = reload(&daemon).await.body;

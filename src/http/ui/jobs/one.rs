@@ -2,6 +2,7 @@
 
 use super::{first_line, id_in, mark_of};
 use crate::{
+    config::TRACE_ID,
     domain::{
         Id, JobStatus, Timestamp,
         explain::{Explanation, FactValue},
@@ -364,11 +365,21 @@ fn about(
                     dt { "Delivery" } dd { (in_thread(job.delivery_id)) }
                     dt { "Kind" } dd { a.mono href=(visit.to_with("/jobs", &[("kind", &job.kind)])) { (job.kind) } }
                     dt { "Node" } dd { @if let Some(node) = job.node { (id(node)) } @else { (dash()) } }
+                    dt { "Trace" } dd { (trace_link(visit, job.trace_id.as_deref())) }
                     dt { "Dedupe key" } dd.mono { (outside(&dedupe_key(&job.client_id, job.subject_id, &job.kind))) }
                 }
             }
         }
     })
+}
+
+/// The id of a trace, linked to its page if the configuration says where that is.
+fn trace_link(visit: &Visit, trace_id: Option<&str>) -> Markup {
+    let Some(trace_id) = trace_id else { return html! { span.z { "not recorded" } } };
+    match &visit.state().config.get().telemetry.trace_url {
+        Some(url) => html! { a.mono href=(url.replace(TRACE_ID, trace_id)) { (trace_id) } },
+        None => html! { span.mono { (trace_id) } },
+    }
 }
 
 /// `POST /jobs/{id}/retry`.

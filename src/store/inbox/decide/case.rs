@@ -42,6 +42,7 @@ impl<'c, 'a> Case<'c, 'a> {
             in_lead_line: true,
             channel: Some(self.arrival.inbound.channel.0.to_owned()),
             delay_ms: 0,
+            trace: self.arrival.inbound.trace,
         }
     }
 

@@ -71,6 +71,7 @@ fn event(signal: Signal, at: i64) -> Inbound {
             }),
             kind: JobKind("EMAIL_INBOUND_POST_PROCESS"),
         },
+        trace: None,
     }
 }
 

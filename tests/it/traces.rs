@@ -1,0 +1,212 @@
+//! Traces, as a collector gets them.
+
+use crate::{
+    on_both_daemons,
+    support::{
+        daemon::Daemon,
+        eventually,
+        model_server::{ModelServer, Reply},
+        receiver::Receiver,
+        web::{ask, sms},
+    },
+};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::any_value::Value as Any,
+    trace::v1::{Span, span::SpanKind},
+};
+use postroom::fake_provider::FakeProvider;
+use prost::Message as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What no span may tell.
+const TEXT: &str = "Could you call me tomorrow at 3?";
+
+/// All spans that have come so far. Each group must name the version of its conventions.
+fn spans(collector: &Receiver) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for (path, body) in collector.posted() {
+        assert_eq!(path, "/v1/traces");
+        let request = ExportTraceServiceRequest::decode(&body[..]).unwrap();
+        for resource in request.resource_spans {
+            for scope in resource.scope_spans {
+                assert!(scope.schema_url.starts_with("https://opentelemetry.io/schemas/"));
+                spans.extend(scope.spans);
+            }
+        }
+    }
+    spans
+}
+
+/// The value of an attribute, as text.
+fn attribute(span: &Span, key: &str) -> String {
+    let found = span.attributes.iter().find(|it| it.key == key);
+    match found.and_then(|it| it.value.clone()).and_then(|it| it.value) {
+        Some(Any::StringValue(text)) => text,
+        Some(Any::IntValue(number)) => number.to_string(),
+        other => panic!("{}: `{key}` is {other:?}", span.name),
+    }
+}
+
+fn links_to(span: &Span, other: &Span) -> bool {
+    span.links.iter().any(|it| it.span_id == other.span_id && it.trace_id == other.trace_id)
+}
+
+/// The spans of this name.
+fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|it| it.name == name).collect()
+}
+
+fn is_below(span: &Span, parent: &Span) -> bool {
+    span.parent_span_id == parent.span_id && span.trace_id == parent.trace_id
+}
+
+async fn call(daemon: &Daemon, method: Method, path: &str, body: Value) -> Value {
+    ask(daemon.api(method, path).json(&body)).await.body
+}
+
+async fn get(daemon: &Daemon, path: &str) -> Value {
+    ask(daemon.api(Method::GET, path)).await.body
+}
+
+fn config(collector: &str, model: &str, provider: &str, sample: f32) -> String {
+    format!(
+        "[telemetry]\notlp_endpoint = \"{collector}\"\nsample = {sample}\n\
+         [analyst]\nprovider = \"openai\"\nbase_url = \"{model}\"\nmodel = \"m-1\"\napi_key = \"k\"\n\
+         [sending]\nundo = \"0s\"\n\
+         [[clients]]\nid = \"demo\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
+         send = {{ api_key = \"k-1\", base_url = \"{provider}\", allow_private = true }}\n"
+    )
+}
+
+/// Waits for a draft of the lead, and approves it.
+async fn approve(daemon: &Daemon, lead: &str) {
+    let path = format!("/drafts?lead={lead}");
+    let draft = eventually(PATIENCE, async || {
+        Some(get(daemon, &path).await["items"][0]["id"].as_str()?.to_owned())
+    })
+    .await;
+    let answer = call(daemon, Method::POST, &format!("/drafts/{draft}/approve"), json!({})).await;
+    assert_eq!(answer["status"], "approved", "{answer}");
+}
+
+on_both_daemons! {
+    async fn a_webhook_is_followed_to_its_send(place: Place) {
+        let (collector, model) = (Receiver::start(), ModelServer::start(|asked| match asked.feature() {
+            "classify" => Reply::Text(
+                json!({"opts_out": false, "tag": "Interested", "tag_confidence": 0.9}).to_string(),
+            ),
+            _ => Reply::Good,
+        }));
+        let fake = FakeProvider::default();
+        let (address, serving) = fake.clone().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(serving);
+        let (provider, url) = (format!("http://{address}"), model.url("traces"));
+        let daemon = place.start(&config(&collector.url(), &url, &provider, 1.0)).await;
+        let sender = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let webhook = daemon.webhook("sms", "demo").header("traceparent", sender);
+        let posted = ask(webhook.json(&sms(1, TEXT))).await;
+        approve(&daemon, posted.field("lead_id")).await;
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            (!named(&spans, "send sms").is_empty()
+                && !named(&spans, "process DELIVER_REPLY").is_empty()
+                && named(&spans, "record commit").len() > 1)
+                .then_some(spans)
+        })
+        .await;
+        let one = |name: &str| named(&spans, name)[0];
+
+        // The webhook, and the commit of its group.
+        let webhook = one("POST /webhooks/{channel}/{client}");
+        assert_eq!(webhook.kind, i32::from(SpanKind::Server));
+        assert_eq!(attribute(webhook, "http.route"), "/webhooks/{channel}/{client}");
+        assert_eq!(attribute(webhook, "postroom.client"), "demo");
+        assert_eq!(webhook.events[0].name, "committed");
+        assert!(links_to(webhook, one("ingest commit")));
+        let given = webhook.links.iter().find(|it| it.span_id[..2] == [0x00, 0xf0]);
+        assert!(given.is_some(), "the sender's span is linked: {:?}", webhook.links);
+        assert!(webhook.parent_span_id.is_empty(), "and is no parent");
+
+        // The job that was due at once is a part of the same trace, and its questions of it.
+        let process = one("process SMS_INBOUND_POST_PROCESS");
+        assert_eq!(process.kind, i32::from(SpanKind::Consumer));
+        assert!(is_below(process, webhook) && links_to(process, webhook));
+        assert_eq!(attribute(process, "messaging.message.id"), posted.job_ids()[0]);
+        assert_eq!(attribute(process, "messaging.message.conversation_id"), posted.field("lead_id"));
+        assert_eq!(attribute(process, "postroom.attempt"), "1");
+        let chat = named(&spans, "chat m-1");
+        let chat = chat.iter().find(|it| is_below(it, process)).expect("a question");
+        assert_eq!(chat.kind, i32::from(SpanKind::Client));
+        let commits = named(&spans, "record commit");
+        assert!(commits.iter().any(|commit| links_to(process, commit)));
+
+        // A person stood between: a trace of its own, linked back.
+        let deliver = one("process DELIVER_REPLY");
+        assert!(links_to(deliver, webhook) && deliver.trace_id != webhook.trace_id);
+        assert_eq!(attribute(deliver, "postroom.hop"), "approved");
+        let send = one("send sms");
+        assert!(is_below(send, deliver));
+        assert_eq!(send.kind, i32::from(SpanKind::Producer));
+        let http = one("POST");
+        assert!(is_below(http, send));
+        assert_eq!(attribute(http, "http.response.status_code"), "200");
+
+        // The job tells its trace, and no span tells a text, a name or an address.
+        let job = get(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
+        let trace_id: String = webhook.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(job["trace_id"], trace_id, "{job}");
+        let all = format!("{spans:?}");
+        for told in [TEXT, "call me", "k-1", "127.0.0.1", "+1"] {
+            assert!(!all.contains(told), "{told}");
+        }
+    }
+
+    async fn what_is_not_sampled_is_not_sent_and_a_retry_always_is(place: Place) {
+        let collector = Receiver::start();
+        let failing = ModelServer::start(|_| Reply::Status(401, "", "{}"));
+        let config = config(&collector.url(), &failing.url("traces"), "http://127.0.0.1:9", 0.0);
+        let pools = "[pools.default]\nmax_attempts = 2\nbackoff = { base = \"10ms\", cap = \"20ms\" }\n";
+        let mut daemon = place.start(&format!("{config}{pools}")).await;
+        ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            (!named(&spans, "process SMS_INBOUND_POST_PROCESS").is_empty()).then_some(spans)
+        })
+        .await;
+        assert!(named(&spans, "POST /webhooks/{channel}/{client}").is_empty());
+        let retry = named(&spans, "process SMS_INBOUND_POST_PROCESS")[0];
+        assert_eq!(attribute(retry, "postroom.attempt"), "2");
+        assert_eq!(attribute(retry, "postroom.hop"), "retry");
+        assert_eq!(attribute(retry, "error.type"), "error");
+        // The share follows the files.
+        daemon.configure(&format!("{}{pools}", config.replace("sample = 0", "sample = 1")));
+        eventually(PATIENCE, async || {
+            ask(daemon.webhook("sms", "demo").json(&sms(2, TEXT))).await;
+            let spans = self::spans(&collector);
+            (!named(&spans, "POST /webhooks/{channel}/{client}").is_empty()).then_some(())
+        })
+        .await;
+    }
+
+    async fn a_collector_that_is_away_holds_nothing_up_and_its_spans_are_counted(place: Place) {
+        let collector = Receiver::start();
+        collector.answers(400);
+        let model = ModelServer::start(|_| Reply::Good);
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 1.0);
+        let daemon = place.start(&config).await;
+        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        assert_eq!(posted.outcome(), "accepted");
+        eventually(PATIENCE, async || {
+            let metrics = ask(daemon.get("/metrics")).await.text;
+            let name = "postroom_trace_spans_dropped_total ";
+            let count: u64 = metrics.lines().find_map(|it| it.strip_prefix(name))?.parse().ok()?;
+            (count > 0).then_some(())
+        })
+        .await;
+    }
+}
