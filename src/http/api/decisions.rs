@@ -19,6 +19,7 @@ use crate::{
         Id, RejectReason, Sentiment, Timestamp,
         job::DELIVER_REPLY,
         text::{fingerprint, one_line},
+        trace::Hop,
     },
     http::{
         admin::body_problem,
@@ -26,7 +27,11 @@ use crate::{
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::{AuditEntry, DeliveryRow, DraftDecision, DraftView, Rewriting, SeenDraft, wall_clock},
+    store::{
+        AuditEntry, DeliveryRow, DraftDecision, DraftRow, DraftView, Rewriting, SeenDraft,
+        wall_clock,
+    },
+    telemetry::traces::{SpanKind, SpanStart, TraceSpan, names},
 };
 use actix_web::{Error, HttpRequest, http::header::IF_MATCH, web};
 use serde_json::{Map, Value};
@@ -276,8 +281,33 @@ impl ApiState {
             return Err(Problem::conflict(detail));
         }
         let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
-        let decision = DraftDecision::Approve { undo: config.sending.undo, max_attempts };
-        self.decide(id, decision, seen, by.did("draft.approve", id)).await
+        let span = self.approval_span(&draft).await;
+        let (undo, trace) = (config.sending.undo, span.job_trace(Hop::Approved));
+        let decision = DraftDecision::Approve { undo, max_attempts, trace };
+        let decided = self.decide(id, decision, seen, by.did("draft.approve", id)).await;
+        if decided.is_err() {
+            span.failed("refused");
+        }
+        decided
+    }
+
+    /// The span of an approval, linked to the webhook that is answered. It is recorded whatever the
+    /// share: a person asked.
+    async fn approval_span(&self, draft: &DraftRow) -> TraceSpan {
+        let start = || SpanStart::new("approve draft", SpanKind::Internal);
+        let span = self.board.traces().always(start);
+        if span.at().is_none() {
+            return span;
+        }
+        span.set(names::CLIENT, draft.client_id.clone());
+        span.set(names::CHANNEL, draft.channel.clone());
+        span.set(names::CONVERSATION, draft.lead_id.to_string());
+        // Without the link there is less to see, which holds no approval up.
+        match self.desk.trace_of_message(draft.message_id).await {
+            Ok(trace) => trace.into_iter().for_each(|trace| span.link(trace.made_in)),
+            Err(error) => tracing::debug!(%error, "an approval is traced without a link"),
+        }
+        span
     }
 
     /// Takes an approval back.

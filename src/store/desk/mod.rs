@@ -13,6 +13,7 @@ mod examples;
 mod explain;
 mod failures;
 mod found_by;
+mod job_traces;
 mod job_views;
 pub(in crate::store) mod jobs;
 mod ledger_check;

@@ -71,7 +71,7 @@ async fn put_delivery(db: &Fixture, lead_id: Id, status: &str, run: &str) {
 }
 
 fn approve(undo: Duration) -> DraftDecision {
-    DraftDecision::Approve { undo, max_attempts: 12 }
+    DraftDecision::Approve { undo, max_attempts: 12, trace: None }
 }
 
 fn reject(note: Option<&str>) -> DraftDecision {

@@ -98,7 +98,8 @@ async fn resolve(db: &Fixture, is_sent: bool) {
     db.store.desk().resolve(id, is_sent, entry).await.unwrap();
 }
 
-const APPROVE: DraftDecision = DraftDecision::Approve { undo: Duration::ZERO, max_attempts: 3 };
+const APPROVE: DraftDecision =
+    DraftDecision::Approve { undo: Duration::ZERO, max_attempts: 3, trace: None };
 
 async fn blocked(db: &Fixture) -> Vec<String> {
     db.texts("select status || ' ' || coalesce(blocked_by, '-') from drafts").await

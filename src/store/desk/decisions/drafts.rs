@@ -8,6 +8,7 @@ use crate::domain::{
     Id, Medium, SendNews, Timestamp, draft_text,
     sending::{DeliveryStatus, MaySend, SendCase},
     text::one_line,
+    trace::JobTrace,
 };
 use crate::store::{
     audit::{self, AuditEntry},
@@ -127,7 +128,9 @@ async fn decide_in(
         DraftDecision::Edit { subject, body } => {
             case.edit(subject.as_deref(), body.as_deref()).await
         }
-        DraftDecision::Approve { undo, max_attempts } => case.approve(*undo, *max_attempts).await,
+        DraftDecision::Approve { undo, max_attempts, trace } => {
+            case.approve(*undo, *max_attempts, *trace).await
+        }
         DraftDecision::Undo => case.undo().await,
         DraftDecision::Reject { note } => case.reject(note.as_deref()).await,
         DraftDecision::Snooze { until } => case.snooze(*until).await,
@@ -236,6 +239,7 @@ impl DraftDecided<'_> {
         &self,
         undo: Duration,
         max_attempts: u32,
+        trace: Option<JobTrace>,
     ) -> Result<DecisionEnd, DecisionError> {
         let Self { db, tx, draft, jobs, by, .. } = self;
         // 1. Whether it may be sent. What failed is sent again.
@@ -271,7 +275,7 @@ impl DraftDecided<'_> {
         tx.run(&APPROVE_DRAFT, [draft.id.into(), (*by).into(), delay_ms.into()]).await?;
         self.tell("approved");
         let mut counts = jobs.cancel(db, tx).await?;
-        counts.push(jobs.send(db, tx, draft, max_attempts, delay_ms).await?);
+        counts.push(jobs.send(db, tx, draft, max_attempts, delay_ms, trace).await?);
         DecisionEnd::changed(&draft.status, "approved", counts)
     }
 

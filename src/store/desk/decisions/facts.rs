@@ -7,7 +7,7 @@ use crate::domain::{
     lead::Barriers,
     sending::{DeliveryStatus, SendCase},
     text,
-    trace::{Hop, JobTrace},
+    trace::JobTrace,
 };
 use crate::store::{
     desk::{
@@ -31,15 +31,14 @@ use sea_orm::QueryResult;
 use std::collections::{BTreeSet, HashSet};
 
 sql! {
-    /// A draft with the message that it answers, its delivery, and the span that made the jobs of the
-    /// message. By primary keys, `deliveries_of_draft` and the unique key of jobs.
+    /// A draft with the message that it answers and its delivery. By primary keys and
+    /// `deliveries_of_draft`.
     static READ_DECIDED =
         "select d.id, d.client_id, d.lead_id, d.message_id, d.channel, d.status, d.subject, d.body, \
            case when m.reply_handle is null then 0 else 1 end as has_handle, \
            case when m.deleted_at is null then 0 else 1 end as is_deleted, m.sentiment, m.sender, @ms(m.edited_at) as edited_at, \
            case when m.edited_at is null then null else m.body end as edited_body, @ms(d.created_at) as drafted_at, x.status as delivery_status, \
-           case when x.marked_run is null then 0 else 1 end as is_marked, \
-           (select max(j.trace) from jobs j where j.subject_id = d.message_id) as trace \
+           case when x.marked_run is null then 0 else 1 end as is_marked \
          from drafts d left join messages m on m.id = d.message_id left join deliveries x on x.draft_id = d.id where d.id = $1";
 
     /// The jobs about a draft. By the unique key.
@@ -89,8 +88,6 @@ pub(super) struct DraftFound {
     pub(super) delivery: Option<DeliveryStatus>,
     /// True if its call may be on the wire.
     pub(super) is_marked: bool,
-    /// The span that made the jobs of its message, if that is recorded.
-    trace: Option<JobTrace>,
 }
 
 impl DraftFound {
@@ -111,11 +108,7 @@ impl DraftFound {
         let sender: Option<String> = row.try_get("", "sender")?;
         let sender: Option<Address> = sender.and_then(|it| serde_json::from_str(&it).ok());
         let has_run = flag(row, "is_marked")?;
-        let trace: Option<String> = row.try_get("", "trace")?;
-        let trace = trace.as_deref().and_then(JobTrace::parse);
         Ok(Self {
-            // A person stands between the message and the send.
-            trace: trace.map(|it| JobTrace { hop: Hop::Approved, ..it }),
             id: row.try_get("", "id")?,
             client_id: row.try_get("", "client_id")?,
             lead_id: row.try_get("", "lead_id")?,
@@ -237,7 +230,8 @@ impl DraftJobs {
         Ok(vec![group.counts])
     }
 
-    /// Has the draft sent by its job after `delay_ms`. If the job exists already, it starts afresh.
+    /// Has the draft sent by its job after `delay_ms`. If the job exists already, it starts afresh,
+    /// and `trace` is not its own.
     /// It must have ended: see [`Self::cancel`].
     ///
     /// # Errors
@@ -249,6 +243,7 @@ impl DraftJobs {
         draft: &DraftFound,
         max_attempts: u32,
         delay_ms: i64,
+        trace: Option<JobTrace>,
     ) -> Result<Counts, StoreError> {
         if let Some(job) = &self.delivery {
             let ids = [job.view.id];
@@ -273,7 +268,7 @@ impl DraftJobs {
             in_lead_line: false,
             channel: Some(draft.channel.clone()),
             delay_ms,
-            trace: draft.trace,
+            trace,
         };
         let entry = Entry { id: db.next_id(), job };
         if lines::put_jobs(tx, std::slice::from_ref(&entry)).await?.is_empty() {

@@ -11,7 +11,7 @@ mod tags;
 
 pub(super) use self::{deliveries::resolve, drafts::decide, tags::retag};
 
-use crate::domain::{Id, Sentiment, Timestamp};
+use crate::domain::{Id, Sentiment, Timestamp, trace::JobTrace};
 use crate::store::engine::StoreError;
 use std::time::Duration;
 use thiserror::Error;
@@ -32,6 +32,8 @@ pub enum DraftDecision {
         undo: Duration,
         /// The most attempts of the job that sends it.
         max_attempts: u32,
+        /// The span of the approval, if it is recorded.
+        trace: Option<JobTrace>,
     },
     /// Take an approval back.
     Undo,
