@@ -10,7 +10,7 @@ use crate::{
     store::{Totals, wall_clock},
     telemetry::{history::SeriesName, pool_post::PoolView},
 };
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 /// The seconds within which refused webhooks count.
 const REFUSED_WITHIN: u64 = 5 * 60;
@@ -38,7 +38,21 @@ impl State {
         let facts = self.alert_facts();
         let mut watch = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
         let firing = watch.judge(&facts).into_iter().filter(|alert| alert.fires).collect();
-        JudgedAlerts { firing, well: AlertWatch::well(&facts) }
+        let mut well = AlertWatch::well(&facts);
+        well.retain(|rule| self.can_know(*rule));
+        JudgedAlerts { firing, well }
+    }
+
+    /// True if this node can know that nothing is wrong by this rule. One that has just started has
+    /// counted nothing yet, which does not mean that all is well.
+    fn can_know(&self, rule: AlertRule) -> bool {
+        match rule {
+            AlertRule::RefusingWebhooks | AlertRule::JobsFailing | AlertRule::NotUnderstood => {
+                self.started.elapsed() >= Duration::from_secs(LATELY)
+            }
+            AlertRule::CanaryStale => self.board.canary().is_some(),
+            _ => true,
+        }
     }
 
     /// How this daemon is, in one sentence, and what is wrong.

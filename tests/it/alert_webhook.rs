@@ -30,6 +30,13 @@ fn told(receiver: &Receiver) -> Vec<Value> {
     bodies.filter(|it| it["alert"] == "AccountDisconnected").collect()
 }
 
+/// Whether it is kept in the database that the alert was told.
+const KEPT: &str = "select count(*) from counters where name = 'alert/AccountDisconnected'";
+
+fn words(news: &[Value]) -> Vec<&str> {
+    news.iter().map(|it| it["status"].as_str().unwrap()).collect()
+}
+
 async fn is_told(receiver: &Receiver, count: usize) -> Vec<Value> {
     eventually(PATIENCE, async || {
         let told = told(receiver);
@@ -63,8 +70,7 @@ on_both_daemons! {
         assert_eq!(began[0]["link"], "https://post.example.com/clients");
         assert_eq!(began[0]["runbook"], "docs/OPERATIONS.md#account-disconnected");
         // It is kept in the database that it was told.
-        let kept = "select count(*) from counters where name = 'alert/AccountDisconnected'";
-        eventually(PATIENCE, async || (peek.number(kept).await == 1).then_some(())).await;
+        eventually(PATIENCE, async || (peek.number(KEPT).await == 1).then_some(())).await;
         // A restart neither repeats it nor forgets its end.
         peek.close().await;
         daemon.terminate();
@@ -73,10 +79,10 @@ on_both_daemons! {
         let peek = Peek::of(&daemon).await;
         connect(&peek).await;
         let all = is_told(&receiver, 2).await;
-        let words: Vec<&Value> = all.iter().map(|it| &it["status"]).collect();
-        assert_eq!(words, ["began", "ended"]);
+        assert_eq!(words(&all), ["began", "ended"]);
         assert_eq!(all[1]["since"], began[0]["since"]);
         assert!(!daemon.log().contains("hunter2"), "the URL is a secret");
+        eventually(PATIENCE, async || (peek.number(KEPT).await == 0).then_some(())).await;
         peek.close().await;
     }
 
@@ -90,6 +96,11 @@ on_both_daemons! {
         receiver.answers(204);
         let all = is_told(&receiver, 2).await;
         assert!(all.iter().all(|it| it["status"] == "began"), "{all:?}");
+        assert!(!daemon.log().contains("hunter2"), "the URL is a secret");
+        eventually(PATIENCE, async || (peek.number(KEPT).await == 1).then_some(())).await;
+        // It was told then, and once.
+        connect(&peek).await;
+        assert_eq!(words(&is_told(&receiver, 3).await), ["began", "began", "ended"]);
         peek.close().await;
     }
 }
@@ -107,9 +118,24 @@ async fn only_the_leader_tells() {
     disconnect(&peek).await;
     is_told(&receiver, 1).await;
     connect(&peek).await;
-    // Both have judged twice by the time at which its end was told.
-    let all = is_told(&receiver, 2).await;
-    let words: Vec<&Value> = all.iter().map(|it| &it["status"]).collect();
-    assert_eq!(words, ["began", "ended"]);
+    assert_eq!(words(&is_told(&receiver, 2).await), ["began", "ended"]);
+    peek.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_leader_goes_on() {
+    let Some(place) = Place::postgres() else { return };
+    let receiver = Receiver::start();
+    let config = config(&receiver.url());
+    let (first, second) = (place.start(&config).await, place.start(&config).await);
+    let peek = Peek::of(&second).await;
+    disconnect(&peek).await;
+    is_told(&receiver, 1).await;
+    eventually(PATIENCE, async || (peek.number(KEPT).await == 1).then_some(())).await;
+    // Whichever led, the one that is left tells the end, and not the beginning.
+    first.terminate();
+    first.wait(PATIENCE).await;
+    connect(&peek).await;
+    assert_eq!(words(&is_told(&receiver, 2).await), ["began", "ended"]);
     peek.close().await;
 }
