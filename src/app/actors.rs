@@ -59,12 +59,14 @@ impl Parts {
     ///
     /// # Errors
     /// If its URL cannot be used.
-    pub(super) fn start_traces(&self) -> Result<Option<TraceSending>, AppError> {
+    pub(super) fn start_traces(&self) -> Result<TraceSending, AppError> {
         let (config, traces) = (self.live.get(), self.board.traces());
         traces.sample(config.telemetry.sample);
-        let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok(None) };
+        let Some(endpoint) = &config.telemetry.otlp_endpoint else {
+            return Ok(TraceSending::default());
+        };
         let dropped = self.metrics.pages().spans_dropped();
-        Ok(Some(traces.start(endpoint.expose(), self.store.node(), dropped)?.spawn()))
+        Ok(traces.start(endpoint.expose(), self.store.node(), dropped)?.spawn())
     }
 
     /// Starts the guardian, which starts the supervisor with its recorder, ingest actors, pools and

@@ -7,7 +7,7 @@ use super::{
     call_keeper::ModelCallKeeper,
     database_error,
     files::lock_database,
-    fleet::{Telling, leave, open_overrides},
+    fleet::{Telling, leave, open_overrides, warn_if_undurable},
     followers, send_log,
     service_manager::ServiceManager,
     token::ensure_token,
@@ -63,7 +63,7 @@ pub struct Daemon {
     telling: Telling,
     /// Stores the calls of models.
     call_keeper: ModelCallKeeper,
-    traces: Option<TraceSending>,
+    traces: TraceSending,
     alert_webhook: AlertWebhook,
     arbiters: Vec<Arbiter>,
     /// The threads on which handlers run, by job kind.
@@ -344,10 +344,12 @@ impl Daemon {
         self.server.close((now + CLOSE_LIMIT).min(until.max(now) + CLOSE_LEAST)).await;
         // Write the rows that wait, and delete this node's row. The two share a limit.
         let last = until.max(Instant::now() + LEAVE_LEAST);
-        if let Some(traces) = self.traces {
-            traces.finish(last).await;
-        }
-        if tokio::time::timeout_at(last, self.tuner.close()).await.is_err() {
+        let (closed, (), ()) = tokio::join!(
+            tokio::time::timeout_at(last, self.tuner.close()),
+            self.traces.finish(last),
+            self.alert_webhook.finish(last)
+        );
+        if closed.is_err() {
             tracing::error!("the database is away: changes are missing from the audit log");
         }
         for arbiter in &self.arbiters {
@@ -424,18 +426,6 @@ fn start_parts(
         membership: heartbeat.membership(),
     };
     Ok((parts, heartbeat, call_keeper))
-}
-
-/// Warns if the database server may lose what it has committed.
-async fn warn_if_undurable(store: &Store) {
-    match store.undurable().await {
-        Ok(off) if off.is_empty() => {}
-        Ok(off) => tracing::warn!(
-            settings = off.join(", "),
-            "the database server may lose what it has committed, and with it acknowledged webhooks"
-        ),
-        Err(error) => tracing::warn!(%error, "the durability of the database is not known"),
-    }
 }
 
 /// Starts the threads on which handlers run. Each kind has its own, so that handlers of one kind

@@ -91,3 +91,15 @@ pub(super) async fn leave(store: &Store, until: Instant) {
         Err(_) => tracing::warn!("no time was left to say that this node is gone"),
     }
 }
+
+/// Warns if the database server may lose what it has committed.
+pub(super) async fn warn_if_undurable(store: &Store) {
+    match store.undurable().await {
+        Ok(off) if off.is_empty() => {}
+        Ok(off) => tracing::warn!(
+            settings = off.join(", "),
+            "the database server may lose what it has committed, and with it acknowledged webhooks"
+        ),
+        Err(error) => tracing::warn!(%error, "the durability of the database is not known"),
+    }
+}

@@ -548,7 +548,7 @@ pub(super) fn telemetry(section: &SectionReader<'_>) -> TelemetryConfig {
     if otlp_endpoint.as_ref().is_some_and(|url| !is_http_url(url.expose())) {
         section.error(
             "otlp_endpoint",
-            "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4317`".into(),
+            "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4318`".into(),
         );
     }
     let trace_url: Option<String> = section.get("trace_url");

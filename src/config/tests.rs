@@ -372,6 +372,23 @@ fn values_without_a_unit_or_of_another_type_are_errors() {
             "`telemetry.format` is `\"xml\"`: expected `\"pretty\"` or `\"json\"`",
         ),
         (
+            "telemetry.otlp_endpoint = \"x\"",
+            "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4318`",
+        ),
+        (
+            "telemetry.trace_url = \"https://traces.example\"",
+            "`telemetry.trace_url`: expected a URL such as `https://traces.example/trace/{trace_id}`",
+        ),
+        ("telemetry.sample = 1.5", "`telemetry.sample` is 1.5: it must be 0 to 1"),
+        (
+            "alerts.webhook = \"hunter2\"",
+            "`alerts.webhook` is no URL: expected one such as `https://alerts.example.com/hook`",
+        ),
+        (
+            "alerts.webhook = \"https://10.0.0.1/hunter2\"",
+            "`alerts.webhook` is in a private network: set `allow_private = true` next to it if that is meant",
+        ),
+        (
             "analyst.provider = \"gpt\"",
             "`analyst.provider` is `\"gpt\"`: expected `\"local\"` or `\"openai\"`",
         ),

@@ -9,6 +9,7 @@ use crate::{
         receiver::Receiver,
         web::{ask, sms},
     },
+    ui,
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -19,7 +20,8 @@ use postroom::fake_provider::FakeProvider;
 use prost::Message as _;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
+use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What no span may tell.
@@ -75,11 +77,62 @@ async fn get(daemon: &Daemon, path: &str) -> Value {
 fn config(collector: &str, model: &str, provider: &str, sample: f32) -> String {
     format!(
         "[telemetry]\notlp_endpoint = \"{collector}\"\nsample = {sample}\n\
+         trace_url = \"https://traces.example.com/of/{{trace_id}}?a=1\"\n\
          [analyst]\nprovider = \"openai\"\nbase_url = \"{model}\"\nmodel = \"m-1\"\napi_key = \"k\"\n\
          [sending]\nundo = \"0s\"\n\
          [[clients]]\nid = \"demo\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
          send = {{ api_key = \"k-1\", base_url = \"{provider}\", allow_private = true }}\n"
     )
+}
+
+/// A model that finds each lead interested.
+fn interested() -> ModelServer {
+    ModelServer::start(|asked| match asked.feature() {
+        "classify" => Reply::Text(
+            json!({"opts_out": false, "tag": "Interested", "tag_confidence": 0.9}).to_string(),
+        ),
+        _ => Reply::Good,
+    })
+}
+
+/// A provider that takes each send, until it is dropped.
+struct Provider {
+    url: String,
+    _serving: JoinSet<()>,
+}
+
+impl Provider {
+    async fn start() -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (address, serving) = FakeProvider::default().listen(any).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            serving.await.ok();
+        });
+        Self { url: format!("http://{address}"), _serving: tasks }
+    }
+}
+
+/// A webhook is accepted, and its job ends well.
+async fn is_taken_and_done(daemon: &Daemon, lead: u64) {
+    let posted = ask(daemon.webhook("sms", "demo").json(&sms(lead, TEXT))).await;
+    assert_eq!(posted.outcome(), "accepted");
+    let path = format!("/jobs/{}", posted.job_ids()[0]);
+    eventually(PATIENCE, async || {
+        (get(daemon, &path).await["status"] == "succeeded").then_some(())
+    })
+    .await;
+}
+
+/// Waits until spans are counted that were not sent.
+async fn are_dropped(daemon: &Daemon) {
+    eventually(PATIENCE, async || {
+        let metrics = ask(daemon.get("/metrics")).await.text;
+        let name = "postroom_trace_spans_dropped_total ";
+        let count: u64 = metrics.lines().find_map(|it| it.strip_prefix(name))?.parse().ok()?;
+        (count > 0).then_some(())
+    })
+    .await;
 }
 
 /// Waits for a draft of the lead, and approves it.
@@ -95,18 +148,9 @@ async fn approve(daemon: &Daemon, lead: &str) {
 
 on_both_daemons! {
     async fn a_webhook_is_followed_to_its_send(place: Place) {
-        let (collector, model) = (Receiver::start(), ModelServer::start(|asked| match asked.feature() {
-            "classify" => Reply::Text(
-                json!({"opts_out": false, "tag": "Interested", "tag_confidence": 0.9}).to_string(),
-            ),
-            _ => Reply::Good,
-        }));
-        let fake = FakeProvider::default();
-        let (address, serving) = fake.clone().listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(serving);
-        let (provider, url) = (format!("http://{address}"), model.url("traces"));
-        let daemon = place.start(&config(&collector.url(), &url, &provider, 1.0)).await;
+        let (collector, model, provider) = (Receiver::start(), interested(), Provider::start().await);
+        let url = model.url("traces");
+        let daemon = place.start(&config(&collector.url(), &url, &provider.url, 1.0)).await;
         let sender = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let webhook = daemon.webhook("sms", "demo").header("traceparent", sender);
         let posted = ask(webhook.json(&sms(1, TEXT))).await;
@@ -114,6 +158,7 @@ on_both_daemons! {
         let spans = eventually(PATIENCE, async || {
             let spans = spans(&collector);
             (!named(&spans, "send sms").is_empty()
+                && !named(&spans, "approve draft").is_empty()
                 && !named(&spans, "process DELIVER_REPLY").is_empty()
                 && named(&spans, "record commit").len() > 1)
                 .then_some(spans)
@@ -147,7 +192,10 @@ on_both_daemons! {
 
         // A person stood between: a trace of its own, linked back.
         let deliver = one("process DELIVER_REPLY");
-        assert!(links_to(deliver, webhook) && deliver.trace_id != webhook.trace_id);
+        let approval = one("approve draft");
+        assert!(links_to(deliver, approval) && links_to(approval, webhook));
+        let traces = [webhook, approval, deliver].map(|it| it.trace_id.clone());
+        assert_eq!(HashSet::from(traces).len(), 3);
         assert_eq!(attribute(deliver, "postroom.hop"), "approved");
         let send = one("send sms");
         assert!(is_below(send, deliver));
@@ -160,10 +208,37 @@ on_both_daemons! {
         let job = get(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
         let trace_id: String = webhook.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(job["trace_id"], trace_id, "{job}");
+        let page = ui::page(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
+        page.has(&format!("href=\"https://traces.example.com/of/{trace_id}?a=1\""));
         let all = format!("{spans:?}");
         for told in [TEXT, "call me", "k-1", "127.0.0.1", "+1"] {
             assert!(!all.contains(told), "{told}");
         }
+    }
+
+    async fn an_answer_that_is_due_at_once_is_a_part_of_its_trace(place: Place) {
+        let (collector, model, provider) = (Receiver::start(), interested(), Provider::start().await);
+        let config = config(&collector.url(), &model.url("traces"), &provider.url, 1.0);
+        let automatic = "auto_reply = \"auto\"\n\
+             auto_send = { delay_min = \"0s\", delay_max = \"0s\", schedule = \"always\" }\n";
+        let config = config.replace("id = \"demo\"\n", &format!("id = \"demo\"\n{automatic}"));
+        let daemon = place.start(&config).await;
+        ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            let are_there = ["POST /webhooks/{channel}/{client}", "process DELIVER_REPLY", "send sms"]
+                .iter()
+                .all(|name| !named(&spans, name).is_empty());
+            are_there.then_some(spans)
+        })
+        .await;
+        let webhook = named(&spans, "POST /webhooks/{channel}/{client}")[0];
+        let process = named(&spans, "process SMS_INBOUND_POST_PROCESS")[0];
+        let deliver = named(&spans, "process DELIVER_REPLY")[0];
+        assert!(is_below(process, webhook) && is_below(deliver, process), "{spans:?}");
+        assert!(links_to(deliver, process));
+        assert!(named(&spans, "chat m-1").iter().all(|it| it.trace_id == webhook.trace_id));
+        assert!(is_below(named(&spans, "send sms")[0], deliver));
     }
 
     async fn what_is_not_sampled_is_not_sent_and_a_retry_always_is(place: Place) {
@@ -193,20 +268,30 @@ on_both_daemons! {
         .await;
     }
 
-    async fn a_collector_that_is_away_holds_nothing_up_and_its_spans_are_counted(place: Place) {
-        let collector = Receiver::start();
+    async fn a_collector_that_refuses_holds_nothing_up_and_its_spans_are_counted(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
         collector.answers(400);
-        let model = ModelServer::start(|_| Reply::Good);
         let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 1.0);
         let daemon = place.start(&config).await;
-        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
-        assert_eq!(posted.outcome(), "accepted");
-        eventually(PATIENCE, async || {
-            let metrics = ask(daemon.get("/metrics")).await.text;
-            let name = "postroom_trace_spans_dropped_total ";
-            let count: u64 = metrics.lines().find_map(|it| it.strip_prefix(name))?.parse().ok()?;
-            (count > 0).then_some(())
-        })
-        .await;
+        is_taken_and_done(&daemon, 1).await;
+        are_dropped(&daemon).await;
+        assert!(daemon.log().contains("spans did not reach the collector"));
+    }
+
+    async fn a_collector_that_never_answers_holds_nothing_up(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
+        collector.holds();
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 1.0);
+        let daemon = place.start(&config).await;
+        is_taken_and_done(&daemon, 1).await;
+        // Now a request waits for its answer. Others are taken and done meanwhile.
+        eventually(PATIENCE, async || (!collector.posted().is_empty()).then_some(())).await;
+        for lead in 2..5 {
+            is_taken_and_done(&daemon, lead).await;
+        }
+        are_dropped(&daemon).await;
+        // Nor does it hold up the end.
+        daemon.terminate();
+        assert!(daemon.wait(PATIENCE).await.success());
     }
 }

@@ -11,6 +11,7 @@ pub use self::export::{ExporterError, TraceExporter, TraceSending};
 pub use opentelemetry::{Value as TraceValue, trace::SpanKind};
 
 use crate::domain::{
+    Id,
     job::Job,
     trace::{Hop, JobTrace, TracePoint},
 };
@@ -36,7 +37,7 @@ const QUEUE: usize = 2_048;
 const LINKS_MAX: usize = 128;
 const TEXT_MAX: usize = 256;
 /// Of this many canary jobs, one is traced.
-const CANARIES: i64 = 10;
+const CANARIES: u64 = 10;
 
 tokio::task_local! {
     /// The span of the attempt that runs in this task.
@@ -101,7 +102,7 @@ impl Traces {
     pub fn start(
         &self,
         endpoint: &str,
-        node: crate::domain::Id,
+        node: Id,
         dropped: IntCounter,
     ) -> Result<TraceExporter, ExporterError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -155,7 +156,7 @@ impl Traces {
             _ if job.attempt > 1 => Hop::Retry,
             hop => hop,
         };
-        let is_canary = job.kind == crate::domain::job::SELF_CHECK && job.id % CANARIES == 0;
+        let is_canary = job.kind == crate::domain::job::SELF_CHECK && is_chosen(job.id);
         let span = match job.trace {
             Some(trace) if hop == Hop::None => {
                 let at = trace.made_in;
@@ -238,6 +239,12 @@ impl Traces {
         let live = LiveSpan { data: Mutex::new(Some(data)), at, traces: self.clone() };
         TraceSpan(Some(Arc::new(live)))
     }
+}
+
+/// True for one of [`CANARIES`] jobs. Ids of jobs that are made one by one are all even, so they are
+/// stirred first.
+const fn is_chosen(id: Id) -> bool {
+    (id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % CANARIES == 0
 }
 
 fn scope() -> InstrumentationScope {
@@ -356,4 +363,126 @@ impl Drop for LiveSpan {
 /// Nothing panics while it holds this lock.
 fn lock(data: &Mutex<Option<SpanData>>) -> MutexGuard<'_, Option<SpanData>> {
     data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::{DELIVER_REPLY, JobKind, SELF_CHECK};
+
+    fn start() -> SpanStart {
+        SpanStart::new("a", SpanKind::Internal)
+    }
+
+    /// Traces whose spans nobody takes out of the queue.
+    fn started() -> (Traces, mpsc::Receiver<SpanData>, IntCounter) {
+        let (traces, dropped) = (Traces::default(), IntCounter::new("d", "d").unwrap());
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let outlet = Outlet { queue, dropped: dropped.clone(), node: "1".to_owned() };
+        traces.0.outlet.set(outlet).unwrap();
+        (traces, waiting, dropped)
+    }
+
+    fn job(kind: JobKind, attempt: u32, trace: Option<JobTrace>) -> Job {
+        Job {
+            id: 2 << 18,
+            kind,
+            client_id: "a".to_owned(),
+            lead_id: None,
+            message_id: None,
+            draft_id: None,
+            run: 1,
+            attempt,
+            max_attempts: 5,
+            request_id: None,
+            channel: None,
+            trace,
+        }
+    }
+
+    /// The span as it is sent.
+    fn sent(span: TraceSpan, waiting: &mut mpsc::Receiver<SpanData>) -> SpanData {
+        drop(span);
+        waiting.try_recv().unwrap()
+    }
+
+    #[test]
+    fn without_a_collector_nothing_is_recorded() {
+        let traces = Traces::default();
+        traces.sample(1.0);
+        let spans = [traces.sampled(start), traces.always(start)];
+        assert!(spans.iter().all(|span| span.at().is_none() && span.child(start).at().is_none()));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_nobody_waits() {
+        let (traces, waiting, dropped) = started();
+        (0..QUEUE + 7).for_each(|_| drop(traces.always(start)));
+        assert_eq!((waiting.len(), dropped.get()), (QUEUE, 7));
+    }
+
+    #[test]
+    fn the_share_is_by_the_id_of_the_trace() {
+        let (traces, _waiting, _) = started();
+        for (share, expected) in [(0.0, 0..=0), (0.5, 350..=650), (1.0, 1_000..=1_000)] {
+            traces.sample(share);
+            let count = (0..1_000).filter(|_| traces.sampled(start).at().is_some()).count();
+            assert!(expected.contains(&count), "{share}: {count}");
+        }
+        assert!((0..10_000).filter(|ms| is_chosen(ms << 18)).count().abs_diff(1_000) < 200);
+    }
+
+    #[test]
+    fn a_run_is_linked_to_what_made_it_and_a_part_of_it_if_nothing_stands_between() {
+        let (traces, mut waiting, _) = started();
+        let made_in = TracePoint { trace_id: 7, span_id: 9 };
+        for (hop, attempt, word) in [
+            (Hop::None, 1, None),
+            (Hop::None, 2, Some("retry")),
+            (Hop::Delayed, 1, Some("delayed")),
+            (Hop::Approved, 1, Some("approved")),
+            (Hop::Replayed, 1, Some("replayed")),
+            (Hop::Replayed, 3, Some("retry")),
+        ] {
+            let job = job(DELIVER_REPLY, attempt, Some(JobTrace { made_in, hop }));
+            let span = sent(traces.attempt(&job, Duration::ZERO), &mut waiting);
+            let is_part = span.span_context.trace_id() == TraceId::from(7)
+                && span.parent_span_id == SpanId::from(9);
+            assert_eq!(is_part, word.is_none(), "{hop:?}");
+            let links: Vec<SpanId> =
+                span.links.iter().map(|it| it.span_context.span_id()).collect();
+            assert_eq!(links, [SpanId::from(9)]);
+            let told = span.attributes.iter().find(|it| it.key.as_str() == names::HOP);
+            assert_eq!(told.map(|it| it.value.as_str().into_owned()).as_deref(), word);
+        }
+        // What was not recorded is recorded from its second attempt on.
+        assert!(traces.attempt(&job(DELIVER_REPLY, 1, None), Duration::ZERO).at().is_none());
+        assert!(traces.attempt(&job(SELF_CHECK, 2, None), Duration::ZERO).at().is_some());
+    }
+
+    #[test]
+    fn links_and_texts_have_a_most() {
+        let (traces, mut waiting, _) = started();
+        let span = traces.always(start);
+        (0..200).for_each(|id| span.link(TracePoint { trace_id: 1, span_id: id + 1 }));
+        span.set(names::REQUEST_ID, "é".repeat(200));
+        let span = sent(span, &mut waiting);
+        assert_eq!((span.links.links.len(), span.links.dropped_count), (128, 72));
+        assert_eq!(span.attributes[0].value.as_str().len(), TEXT_MAX);
+    }
+
+    #[test]
+    fn a_commit_is_recorded_if_a_part_of_it_is_and_linked_from_there() {
+        let (traces, mut waiting, _) = started();
+        let parts = [TraceSpan::default(), traces.always(start), traces.always(start)];
+        let nothing = traces.commit("c", 1, parts[..1].iter());
+        assert!(nothing.at().is_none());
+        let at = traces.commit("c", 3, parts.iter()).at().unwrap();
+        assert_eq!(waiting.try_recv().unwrap().name, "c");
+        drop(parts);
+        for _ in 0..2 {
+            let links = waiting.try_recv().unwrap().links.links;
+            assert_eq!(links[0].span_context.span_id(), SpanId::from(at.span_id));
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub struct Receiver {
 struct Shared {
     posted: Mutex<Vec<(String, Vec<u8>)>>,
     status: AtomicU16,
+    /// True if it answers nothing.
+    holds: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -29,6 +31,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             posted: Mutex::default(),
             status: AtomicU16::new(200),
+            holds: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let of_thread = shared.clone();
@@ -51,6 +54,11 @@ impl Receiver {
     /// From now on it answers with this status.
     pub fn answers(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// From now on it takes requests and never answers them.
+    pub fn holds(&self) {
+        self.shared.holds.store(true, Ordering::Relaxed);
     }
 
     /// The path and the body of each request so far.
@@ -91,6 +99,11 @@ impl Shared {
         }
         let path = head[0].split(' ').nth(1).expect("a path").to_owned();
         self.posted.lock().unwrap().push((path, body));
+        if self.holds.load(Ordering::Relaxed) {
+            // Until the other side gives up.
+            reader.read_to_end(&mut Vec::new()).ok();
+            return;
+        }
         let status = self.status.load(Ordering::Relaxed);
         let answer =
             format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
