@@ -132,6 +132,7 @@ const METRICS: &[&str] = &[
     "ingest_batch_size",
     "ingest_queue_depth",
     "jobs_total",
+    "jobs_handed_off_total",
     "job_wait_seconds",
     "job_run_seconds",
     "jobs_pending",

@@ -1,6 +1,10 @@
 //! The actors of a daemon: what each is made from, and which actor notifies which.
 
-use super::{AppError, Role, daemon::Arbiters, database_error};
+use super::{
+    AppError, Role,
+    daemon::{Arbiters, Daemon},
+    database_error,
+};
 use crate::{
     analyst::Analysts,
     announcer::Announcer,
@@ -8,12 +12,12 @@ use crate::{
     domain::{ChannelName, JobKind},
     handlers::Deps,
     ingest::{self, IngestActor, Intake, Stored},
-    recorder::{self, InFlight, Recorded, Recorder, ResizableBound, Uncommitted},
+    recorder::{self, Recorded, Recorder, ResizableBound, Uncommitted},
     registry::Registry,
-    store::{Membership, Store},
+    store::{Membership, SlotLender, Store, UnstartedRuns},
     supervisor::{
-        self, Child, Guardian, Handover, Janitor, JanitorSetup, Listener, ListenerSetup,
-        SupervisorSetup, rescue,
+        self, Child, Guardian, HandOffDesk, HandOffSetup, Handover, Janitor, JanitorSetup,
+        Listener, ListenerSetup, SupervisorSetup, rescue,
     },
     telemetry::{
         board::{ActorType, Board, Downs},
@@ -39,6 +43,15 @@ pub(super) struct Actors {
     pub(super) supervisor: supervisor::SupervisorAddress,
     pub(super) uncommitted: Uncommitted,
     pub(super) claims: supervisor::ClaimsHere,
+    /// Lends slots to jobs that are about to be stored.
+    pub(super) desk: HandOffDesk,
+}
+
+impl Daemon {
+    /// Lends its slots to jobs that are about to be stored.
+    pub const fn lender(&self) -> &HandOffDesk {
+        &self.actors.desk
+    }
 }
 
 /// The parts that the actors have in common.
@@ -87,8 +100,8 @@ impl Parts {
         let handover = Handover::new(downs.actors);
         let (stored, recorded) = (Announcer::default(), Announcer::default());
         let kinds_of_janitor = registry.kind_names().into();
-        let janitor =
-            self.janitor_setup(kinds_of_janitor, handover.in_flight.clone(), stored.clone());
+        let unstarted = UnstartedRuns::default();
+        let janitor = self.janitor_setup(kinds_of_janitor, &handover, &unstarted, stored.clone());
         if self.role.works() && self.store.database() == "sqlite" {
             // The file's lock proves that no other process runs, so every claimed job is orphaned.
             rescue(&janitor, Vec::new())
@@ -97,13 +110,15 @@ impl Parts {
         }
         // Describe the supervisor's children, so that it can start and restart them.
         let uncommitted = Uncommitted::default();
+        let desk = self.hand_off_desk(&handover, &uncommitted, unstarted);
         let control = arbiters.control.handle();
         let mut children =
             vec![self.recorder_child(&uncommitted, &recorded, &control, &handover.room)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
-                children.push(self.ingest_child(channel.name(), intake, &stored, &ingest));
+                let lender = Arc::new(desk.clone());
+                children.push(self.ingest_child(channel.name(), intake, lender, &stored, &ingest));
             }
         }
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -134,6 +149,7 @@ impl Parts {
             uncommitted: uncommitted.clone(),
             children,
             handover,
+            desk: desk.clone(),
             stored,
             recorded,
             membership: self.membership.clone(),
@@ -149,7 +165,7 @@ impl Parts {
             ("tuning".to_owned(), arbiters.tuning.handle()),
         ];
         let guardian = Guardian::new(Arc::new(setup), control, others, downs.supervisors).start();
-        Ok(Actors { guardian, supervisor, uncommitted, claims })
+        Ok(Actors { guardian, supervisor, uncommitted, claims, desk })
     }
 
     /// Waits until each channel has its ingest actor and each kind its pool. Webhooks and changes
@@ -169,17 +185,37 @@ impl Parts {
         }
     }
 
+    /// Lends slots to ingest. It knows no pool until the supervisor has made one.
+    fn hand_off_desk(
+        &self,
+        handover: &Arc<Handover>,
+        uncommitted: &Uncommitted,
+        unstarted: UnstartedRuns,
+    ) -> HandOffDesk {
+        HandOffDesk::new(HandOffSetup {
+            handover: handover.clone(),
+            uncommitted: uncommitted.clone(),
+            node: self.store.node(),
+            membership: self.membership.clone(),
+            config: self.live.clone(),
+            board: self.board.clone(),
+            unstarted,
+        })
+    }
+
     fn janitor_setup(
         &self,
         kinds: Arc<[JobKind]>,
-        in_flight: InFlight,
+        handover: &Handover,
+        unstarted: &UnstartedRuns,
         announcer: Announcer<Stored>,
     ) -> JanitorSetup {
         JanitorSetup {
             membership: self.membership.clone(),
             node: self.store.node(),
             queue: self.store.queue(),
-            in_flight,
+            in_flight: handover.in_flight.clone(),
+            unstarted: unstarted.clone(),
             enqueuer: self.store.enqueuer(),
             chores: self.store.chores(),
             ledger: self.store.ledger(),
@@ -232,6 +268,7 @@ impl Parts {
         &self,
         channel: ChannelName,
         intake: &Intake,
+        lender: Arc<dyn SlotLender>,
         announcer: &Announcer<Stored>,
         arbiter: &ArbiterHandle,
     ) -> Child {
@@ -239,6 +276,7 @@ impl Parts {
             channel,
             inbox: self.store.inbox(),
             config: self.live.clone(),
+            lender,
             announcer: announcer.clone(),
             notices: self.store.notices(),
             board: self.board.clone(),

@@ -55,7 +55,7 @@ const LEAVE_LEAST: Duration = Duration::from_millis(150);
 pub struct Daemon {
     board: Arc<Board>,
     intake: Intake,
-    actors: Actors,
+    pub(super) actors: Actors,
     server: http::ClosableServer,
     heartbeat: Heartbeat,
     tuner: Tuner,

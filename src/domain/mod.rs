@@ -14,6 +14,7 @@ pub mod event;
 pub mod explain;
 pub mod fairness;
 mod fold;
+pub mod hand_off;
 pub mod holidays;
 pub mod intensity;
 pub mod job;

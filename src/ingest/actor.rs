@@ -11,10 +11,10 @@ use super::{
 use crate::{
     announcer::Announcer,
     config::{self, IngestConfig},
-    domain::ChannelName,
+    domain::{ChannelName, JobKind, event::Direction},
     store::{
-        Answer, Content, Inbound, Inbox, Notices, StoreError, WriterToken, commit_isolating,
-        wall_clock,
+        Answer, Content, Inbound, Inbox, LentSlots, Notices, SlotLender, StoreError, WriterToken,
+        commit_isolating, wall_clock,
     },
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -24,7 +24,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -38,6 +38,8 @@ pub struct IngestSetup {
     pub inbox: Inbox,
     /// The limits of a group, read for each group.
     pub config: config::Live,
+    /// Lends slots of this process to the jobs of a group.
+    pub lender: Arc<dyn SlotLender>,
     /// Tells the supervisor of new jobs.
     pub announcer: Announcer<Stored>,
     /// Tells other nodes of them.
@@ -145,7 +147,7 @@ impl IngestActor {
         }));
     }
 
-    /// Commits `group`. Returns the number of jobs that were made.
+    /// Commits `group`. Returns the number of jobs that were made and wait for a claim.
     fn commit(
         &self,
         group: Vec<Ingest>,
@@ -153,10 +155,12 @@ impl IngestActor {
     ) -> impl Future<Output = usize> + use<> {
         let inbox = self.setup.inbox.bounded(self.setup.config.get().ingest.quarantine);
         let (board, full) = (self.setup.board.clone(), self.full.clone());
+        let lender = self.setup.lender.clone();
         let refused = self.setup.metrics.quarantine_refused.clone();
         async move {
             board.faults().point("ingest.commit");
-            let jobs = commit_group(&inbox, group, &board, |client| {
+            let lent = lender.lend(&jobs_wanted(&group));
+            let jobs = commit_group(&inbox, group, &board, lent, |client| {
                 refused.inc();
                 if full.is_due(client, tokio::time::Instant::now()) {
                     tracing::warn!(
@@ -172,7 +176,8 @@ impl IngestActor {
         }
     }
 
-    /// Tells the supervisor of this node, and other nodes, that `jobs` were committed.
+    /// Tells the supervisor of this node, and other nodes, that `jobs` were committed which nobody
+    /// has claimed.
     fn announce(&self, jobs: usize) {
         if jobs > 0 {
             self.setup.announcer.announce(Stored { jobs });
@@ -220,13 +225,27 @@ impl actix::Handler<Commit> for IngestActor {
     }
 }
 
-/// Commits a group and answers each of its webhooks. Returns the number of jobs that were made.
-/// Calls `refused` with the client of each webhook that is refused because the client's quarantine
-/// is full.
+/// How many jobs of each kind a group makes at most: one for each inbound message.
+fn jobs_wanted(group: &[Ingest]) -> BTreeMap<JobKind, usize> {
+    let mut wanted = BTreeMap::new();
+    for ingest in group {
+        if let Content::Event { event, kind } = &ingest.inbound.content
+            && event.signal.message().is_some_and(|it| it.direction == Direction::Inbound)
+        {
+            *wanted.entry(*kind).or_default() += 1;
+        }
+    }
+    wanted
+}
+
+/// Commits a group and answers each of its webhooks. Its jobs may use the slots that are `lent`.
+/// Returns the number of jobs that were made and wait for a claim. Calls `refused` with the client
+/// of each webhook that is refused because the client's quarantine is full.
 async fn commit_group(
     inbox: &Inbox,
     group: Vec<Ingest>,
     board: &Board,
+    lent: Option<Arc<dyn LentSlots>>,
     refused: impl Fn(&Arc<str>),
 ) -> usize {
     // Commit it, and find the webhooks that make it fail.
@@ -239,7 +258,10 @@ async fn commit_group(
         senders.push((reply, permit, span));
     }
     let items: Arc<[Inbound]> = items.into();
-    let results = commit_isolating(items.clone(), |part| inbox.put(part)).await;
+    let put = |part| inbox.put_and_start(part, lent.clone());
+    let results = commit_isolating(items.clone(), put).await;
+    // The slots that are left go back before the supervisor hears of the other jobs.
+    let started = lent.map_or(0, |lent| lent.started());
     board.faults().point("ingest.committed");
     commit.ended();
 
@@ -247,7 +269,7 @@ async fn commit_group(
     // would be told so instead of waiting.
     let missing = || Err(StoreError::Broken("the group has no answer to it".to_owned()));
     let results = results.into_iter().chain(std::iter::repeat_with(missing));
-    let mut jobs = 0;
+    let mut jobs = 0_usize;
     for ((item, (reply, permit, span)), result) in items.iter().zip(senders).zip(results) {
         let answer = match result {
             Err(error) if error.is_data() => keep_unstorable(inbox, item, &error).await,
@@ -276,5 +298,5 @@ async fn commit_group(
         }
         drop(permit);
     }
-    jobs
+    jobs.saturating_sub(started)
 }

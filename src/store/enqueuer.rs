@@ -3,6 +3,7 @@
 
 use crate::domain::{Id, JobKind, job::NewJob};
 use crate::store::{
+    Claim, FreePlaces, LentSlots,
     engine::{
         Database, StoreError,
         sql::sql,
@@ -10,12 +11,14 @@ use crate::store::{
     },
     fleet::notices::Notices,
     tables::{
+        born::put_born,
         leads::{Followed, Leads},
         lines::{self, Counts, Entering, Entry, Place},
     },
 };
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -51,16 +54,41 @@ impl Enqueuer {
     /// # Errors
     /// If the database is unreachable or refuses; then no job is enqueued.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Option<Id>>, StoreError> {
+        self.enqueue_and_start(jobs, None).await
+    }
+
+    /// As [`Enqueuer::enqueue`]. Jobs that get one of the places that are `lent` are born running,
+    /// as those of ingest.
+    ///
+    /// # Errors
+    /// As [`Enqueuer::enqueue`].
+    pub async fn enqueue_and_start(
+        &self,
+        jobs: Vec<NewJob>,
+        lent: Option<Arc<dyn LentSlots>>,
+    ) -> Result<Vec<Option<Id>>, StoreError> {
         let enqueued = self.db.call(|db| async move {
             let followed = Followed::default();
-            db.write("enqueue", async |tx| {
-                let enqueued = enqueue(&db, &tx, &jobs, &followed).await?;
-                tx.commit(enqueued).await
-            })
-            .await
+            let written = db.write("enqueue", async |tx| {
+                let places = lent.as_ref().map(|lent| lent.places()).unwrap_or_default();
+                let (enqueued, claims) = enqueue(&db, &tx, &jobs, &followed, &places).await?;
+                if let Some(lent) = &lent {
+                    let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
+                    lent.note(&ids);
+                }
+                tx.commit((enqueued, claims)).await
+            });
+            let (enqueued, claims) = written.await?;
+            let is_to_be_claimed = claims.len() < enqueued.len();
+            if let Some(lent) = lent {
+                lent.start(claims);
+            }
+            Ok((enqueued, is_to_be_claimed))
         });
-        let enqueued = enqueued.await?;
-        self.notices.announce();
+        let (enqueued, is_to_be_claimed) = enqueued.await?;
+        if is_to_be_claimed {
+            self.notices.announce();
+        }
         Ok(enqueued)
     }
 
@@ -109,7 +137,8 @@ async fn enqueue(
     tx: &Tx,
     jobs: &[NewJob],
     followed: &Followed,
-) -> Result<Vec<Option<Id>>, StoreError> {
+    places: &[FreePlaces],
+) -> Result<(Vec<Option<Id>>, Vec<Claim>), StoreError> {
     // 1. Lock the leads whose lines jobs enter.
     let leads: BTreeSet<Id> =
         jobs.iter().filter(|it| it.in_lead_line).filter_map(|it| it.lead_id).collect();
@@ -127,7 +156,19 @@ async fn enqueue(
         let place = Place { line: leads.resolve(place.line), ..place };
         entering.push(Entering { place, delay_ms, is_by_hand });
     }
-    lines::enter(tx, entering, &HashSet::new()).await?;
+    let mut placed = lines::place(tx, entering, &HashSet::new()).await?;
+    let mut caps = lines::lock_caps(tx, &placed, std::iter::empty()).await?;
+    let born = put_born(tx, db.node(), places, &entries, &mut placed, &mut caps).await?;
+    let turns = lines::take_turns(tx, &placed).await?;
+    lines::write(tx, placed, turns, &mut caps).await?;
+    caps.admit_and_write(tx).await?;
     counts.write(tx, db.node()).await?;
-    Ok(entries.iter().map(|entry| new.contains(&entry.id).then_some(entry.id)).collect())
+    let by_id: HashMap<Id, &NewJob> = entries.iter().map(|it| (it.id, &it.job)).collect();
+    let claims = born.into_iter().filter_map(|born| {
+        let job = by_id.get(&born.job_id)?;
+        Some(Claim::of_born(born, job, None))
+    });
+    let claims = claims.collect();
+    let ids = entries.iter().map(|entry| new.contains(&entry.id).then_some(entry.id)).collect();
+    Ok((ids, claims))
 }

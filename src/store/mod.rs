@@ -16,6 +16,7 @@ mod desk;
 mod engine;
 mod enqueuer;
 mod fleet;
+mod hand_off;
 mod inbox;
 mod ledger;
 mod model_calls;
@@ -64,6 +65,7 @@ pub use self::{
         nodes::{HeartbeatReport, Node, Nodes},
         notices::{Notice, Notices, Subscriber, Subscription},
     },
+    hand_off::{FreePlaces, LentSlots, SlotLender, UnstartedRuns},
     inbox::{Answer, Content, Delivery, Inbound, Inbox, SAME_ID_OTHER_BODY},
     ledger::{Ledger, Settlement, Transition},
     model_calls::ModelCalls,

@@ -17,6 +17,7 @@ use super::{
     claiming::Claiming,
     drain::Draining,
     fitting,
+    hand_off::HandOffDesk,
     handover::{HandedOver, Handover},
     poll_policy::{PollInputs, PollPolicy},
     pool::{KindEntry, Pool, SlotSetup},
@@ -72,6 +73,8 @@ pub struct SupervisorSetup {
     pub children: Vec<Child>,
     /// What one supervisor leaves to the next.
     pub handover: Arc<Handover>,
+    /// Lends slots to jobs that are about to be stored.
+    pub desk: HandOffDesk,
     /// Given the address of each supervisor, which hears of stored jobs.
     pub stored: Announcer<Stored>,
     /// Given the address of each supervisor, which hears of commits.
@@ -189,6 +192,7 @@ impl Supervisor {
                 waiting: Arc::new(PoolQueue::new(self.setup.board.pool(entry.kind))),
                 successes: Arc::new(SuccessClock::start()),
             };
+            self.setup.desk.add(&setup);
             self.pools.push(Pool::new(entry, setup, self.setup.arbiters.clone()));
         }
     }

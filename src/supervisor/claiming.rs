@@ -294,6 +294,10 @@ impl Supervisor {
     fn claim(&mut self, token: WriterToken, ctx: &mut actix::Context<Self>) {
         // Start the claim.
         let Some(planned) = self.claiming.plan(&mut self.pools) else { return };
+        for want in &planned.wants {
+            let of_kind = self.pools.iter().filter(|pool| pool.kind().0 == want.kind);
+            of_kind.for_each(|pool| pool.setup().waiting.claim_begins(want.slots));
+        }
         self.claiming.last_claim = Some(planned.asked_at);
         let (queue, kinds) = (self.setup.queue.clone(), self.kinds.clone());
         self.setup.handover.start_claim(async move {
@@ -305,7 +309,10 @@ impl Supervisor {
         // Take its result.
         let finished = self.setup.handover.claim_finished().into_actor(self);
         ctx.spawn(finished.map(|result, actor, ctx| {
-            let Some(result) = result else { return };
+            let Some(result) = result else {
+                actor.claim_ends();
+                return;
+            };
             if let Some(pause) = actor.claiming.note(&result) {
                 ctx.notify_later(RetryClaim, pause);
             }
@@ -317,14 +324,18 @@ impl Supervisor {
     /// way.
     pub(super) fn take_over_claim(&mut self, ctx: &mut actix::Context<Self>) {
         if !self.setup.handover.is_claim_under_way() {
+            self.claim_ends();
             return;
         }
         let finished = self.setup.handover.claim_finished().into_actor(self);
         ctx.spawn(finished.map(|result, actor, ctx| {
             // It says nothing of the floors of this supervisor.
-            if let Some(result) = result {
-                actor.claiming.is_nudged = true;
-                actor.claimed(result, ctx);
+            match result {
+                Some(result) => {
+                    actor.claiming.is_nudged = true;
+                    actor.claimed(result, ctx);
+                }
+                None => actor.claim_ends(),
             }
         }));
     }
@@ -367,8 +378,18 @@ impl Supervisor {
                 self.give_back(pool.give(jobs));
             }
         }
+        self.claim_ends();
         if self.claiming.is_nudged {
             self.try_claim(ctx);
+        }
+    }
+
+    /// No claim is under way any more. Tells the pools what the last one has shown.
+    fn claim_ends(&self) {
+        for pool in &self.pools {
+            let (kind, claiming) = (pool.kind(), &self.claiming);
+            let heads_wait = claiming.full.contains(kind.0);
+            pool.setup().waiting.claim_ends(claiming.floor(kind), heads_wait);
         }
     }
 

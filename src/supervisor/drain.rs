@@ -53,11 +53,13 @@ impl actix::Handler<CheckDrain> for Supervisor {
         self.setup.board.faults().point("supervisor.drain");
         let Some(draining) = &mut self.draining else { return };
 
-        // Wait for running jobs until the deadline. A claim that is under way is always waited
-        // for: it brings jobs that have to go back, and it ends in bounded time.
+        // Wait for running jobs until the deadline. A claim that is under way, and a commit that
+        // has borrowed slots, are always waited for: they bring jobs that have to go back, and they
+        // end in bounded time.
         let is_late = Instant::now() >= draining.until;
         let is_busy = self.pools.iter().any(|pool| pool.slots.busy() > 0) && !is_late;
-        if is_busy || self.setup.handover.is_claim_under_way() {
+        let has_lent = self.pools.iter().any(|pool| pool.setup().waiting.has_lent());
+        if is_busy || has_lent || self.setup.handover.is_claim_under_way() {
             ctx.notify_later(CheckDrain, CHECK_EVERY);
             return;
         }

@@ -18,6 +18,7 @@ mod claiming;
 mod drain;
 mod fitting;
 mod guardian;
+mod hand_off;
 mod handover;
 mod janitor;
 mod listener;
@@ -35,6 +36,7 @@ pub use self::{
     actor::{Supervisor, SupervisorSetup, Tick},
     drain::Drain,
     guardian::Guardian,
+    hand_off::{HandOffDesk, HandOffSetup},
     handover::{ClaimsHere, Handover, SupervisorAddress},
     janitor::{Janitor, JanitorSetup, Rescued, rescue},
     listener::{Listener, ListenerSetup},

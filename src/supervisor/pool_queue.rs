@@ -1,9 +1,18 @@
 //! The jobs of one kind that wait in this process for a slot, and the slots that wait for a job.
 
-use super::slot_states::{NextStep, SlotStates};
-use crate::{recorder::InFlightGuard, store::Claim, telemetry::pool_post::PoolPost};
+use super::{
+    slot::Wake,
+    slot_states::{NextStep, SlotStates},
+};
+use crate::{
+    domain::{fairness::Turn, hand_off::PoolStanding},
+    recorder::InFlightGuard,
+    store::Claim,
+    telemetry::pool_post::PoolPost,
+};
+use actix::Recipient;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -34,6 +43,18 @@ struct QueueState {
     /// Claimed and not started, in the order of turns.
     jobs: VecDeque<ClaimedJob>,
     slots: SlotStates,
+    /// How the slots are woken, by slot number.
+    wakes: BTreeMap<usize, Recipient<Wake>>,
+    /// Places that are lent to jobs which are about to be stored.
+    lent: usize,
+    /// The claim under way may bring so many jobs.
+    claiming: usize,
+    /// The least turn that a head can have which waits in the database.
+    floor: Turn,
+    /// The last claim got all that it asked for: more heads may wait.
+    heads_wait: bool,
+    /// A claim has left out places because they were lent.
+    is_short: bool,
 }
 
 /// What follows from a change of the queue.
@@ -59,7 +80,7 @@ impl PoolQueue {
     /// as idle and will be woken.
     pub(super) fn next(&self, slot: usize) -> NextStep<ClaimedJob> {
         let mut state = self.state();
-        let QueueState { jobs, slots } = &mut *state;
+        let QueueState { jobs, slots, .. } = &mut *state;
         let next = slots.next(slot, jobs);
         self.post.jobs_wait(jobs.len());
         next
@@ -67,14 +88,64 @@ impl PoolQueue {
 
     /// Adds jobs, and sorts all by turn.
     pub(super) fn add(&self, added: Vec<ClaimedJob>) -> QueueChange {
-        self.change(|QueueState { jobs, slots }| {
-            jobs.extend(added);
-            jobs.make_contiguous().sort_by(|a, b| {
-                let key = |job: &ClaimedJob| (job.claim.turn, job.claim.line);
-                (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
-            });
-            slots.wake(jobs.len())
-        })
+        self.change(|state| state.add(added))
+    }
+
+    /// Adds a job that was born running, and wakes a slot for it. Returns the jobs that go back:
+    /// the pool was paused or closed meanwhile.
+    pub(super) fn hand_over(&self, job: ClaimedJob) -> Vec<ClaimedJob> {
+        let mut wakes: Vec<Recipient<Wake>> = Vec::new();
+        let QueueChange { back, .. } = self.change(|state| {
+            let numbers = state.add(vec![job]);
+            wakes = numbers.iter().filter_map(|it| state.wakes.get(it).cloned()).collect();
+            numbers
+        });
+        for wake in wakes {
+            if wake.try_send(Wake).is_err() {
+                tracing::debug!("a slot that was to be woken is gone");
+            }
+        }
+        back
+    }
+
+    /// Lends places for at most `wanted` jobs that are about to be stored. `standing` is what is
+    /// known outside of this queue. Returns how many, and the floor of the kind.
+    pub(super) fn lend(&self, wanted: usize, standing: PoolStanding) -> (usize, Turn) {
+        let mut state = self.state();
+        let meant = state.jobs.len() + state.lent + state.claiming;
+        let free = state.slots.room(0, meant);
+        let lent = PoolStanding { free, heads_wait: state.heads_wait, ..standing }.lends(wanted);
+        state.lent += lent;
+        (lent, state.floor)
+    }
+
+    /// A place that was lent goes back. Returns true if a claim has left it out meanwhile.
+    pub(super) fn give_place_back(&self) -> bool {
+        let mut state = self.state();
+        state.lent = state.lent.saturating_sub(1);
+        std::mem::take(&mut state.is_short)
+    }
+
+    /// Whether places are lent.
+    pub(super) fn has_lent(&self) -> bool {
+        self.state().lent > 0
+    }
+
+    /// A claim begins that may bring so many jobs.
+    pub(super) fn claim_begins(&self, wanted: usize) {
+        self.state().claiming = wanted;
+    }
+
+    /// The claim is over, and its jobs are here. `floor`: the least turn that a head can have which
+    /// waits in the database. `heads_wait`: it got all that it asked for.
+    pub(super) fn claim_ends(&self, floor: Turn, heads_wait: bool) {
+        let mut state = self.state();
+        (state.claiming, state.floor, state.heads_wait) = (0, floor, heads_wait);
+    }
+
+    /// How this slot is woken, from now on.
+    pub(super) fn attach(&self, slot: usize, wake: Recipient<Wake>) {
+        self.state().wakes.insert(slot, wake);
     }
 
     /// The slots to wake for the jobs that wait; they count as idle no longer.
@@ -104,7 +175,9 @@ impl PoolQueue {
 
     /// The actor of this slot is new, down or gone: it has no job and does not wait for one.
     pub(super) fn forget(&self, slot: usize) {
-        self.state().slots.forget(slot);
+        let mut state = self.state();
+        state.slots.forget(slot);
+        state.wakes.remove(&slot);
     }
 
     /// Whether this slot was told to leave.
@@ -118,10 +191,11 @@ impl PoolQueue {
     }
 
     /// How many jobs fit in: one for each slot that can start one soon, and `prefetch` more; none
-    /// while it is paused.
+    /// while it is paused. Places that are lent are taken.
     pub(super) fn room(&self, prefetch: usize) -> usize {
-        let state = self.state();
-        state.slots.room(prefetch, state.jobs.len())
+        let mut state = self.state();
+        state.is_short |= state.lent > 0;
+        state.slots.room(prefetch, state.jobs.len() + state.lent)
     }
 
     /// Changes the state. `change` returns the slots to wake. The jobs of a paused pool are taken
@@ -129,7 +203,7 @@ impl PoolQueue {
     fn change(&self, change: impl FnOnce(&mut QueueState) -> Vec<usize>) -> QueueChange {
         let mut state = self.state();
         let wake = change(&mut state);
-        let back = match state.slots.is_paused() {
+        let back = match state.slots.is_paused() || state.slots.is_closed() {
             true => state.jobs.drain(..).collect(),
             false => Vec::new(),
         };
@@ -139,5 +213,17 @@ impl PoolQueue {
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueueState {
+    /// Adds jobs, and sorts all by turn. Returns the slots to wake.
+    fn add(&mut self, added: Vec<ClaimedJob>) -> Vec<usize> {
+        self.jobs.extend(added);
+        self.jobs.make_contiguous().sort_by(|a, b| {
+            let key = |job: &ClaimedJob| (job.claim.turn, job.claim.line);
+            (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
+        });
+        self.slots.wake(self.jobs.len())
     }
 }

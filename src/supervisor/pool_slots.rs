@@ -284,6 +284,7 @@ impl Slots {
         let Some(handle) = self.arbiters.get(arbiter) else { return };
         self.setup.waiting.forget(number);
         let wake = self.entry.start(handle, self.setup.clone(), number, current.clone());
+        self.setup.waiting.attach(number, wake.clone());
         let slot = Slot { wake, current, arbiter, streak, restart_at: None };
         self.slots.insert(number, slot);
     }

@@ -53,6 +53,11 @@ impl SlotStates {
         self.is_closed = true;
     }
 
+    /// Whether no slot gets a job any more.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Whether no slot gets a job for now.
     pub(super) const fn is_paused(&self) -> bool {
         self.is_paused

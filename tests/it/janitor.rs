@@ -10,7 +10,7 @@ use postroom::{
     config::Live,
     domain::job::SELF_CHECK,
     recorder::InFlight,
-    store::Heartbeat,
+    store::{Heartbeat, UnstartedRuns},
     supervisor::{Janitor, JanitorSetup},
     telemetry::{
         board::Board,
@@ -37,6 +37,7 @@ fn a_chore_that_fails_again_and_again_sends_no_canaries() {
             node: db.store.node(),
             queue: db.store.queue(),
             in_flight: InFlight::default(),
+            unstarted: UnstartedRuns::default(),
             enqueuer: db.store.enqueuer(),
             ledger: db.store.ledger(),
             announcer: Announcer::default(),

@@ -40,6 +40,7 @@ mod g07_fair_to_clients;
 mod g09_bounded;
 mod g10_clean_stop;
 mod g11_pools;
+mod hand_off;
 mod harness;
 mod idle;
 mod janitor;

@@ -8,9 +8,14 @@ use crate::{
     handlers::JobHandler,
     ingest::Stored,
     registry::Registry,
+    store::{Claim, FreePlaces, LentSlots, SlotLender as _},
 };
 use dashmap::DashMap;
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock, OnceLock},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// The number of jobs if `--jobs` is not given.
@@ -37,8 +42,34 @@ impl JobHandler for LatencyProbe {
     }
 }
 
-/// Enqueues one job after the other, and notifies the supervisor of each, as ingest does after its
-/// commit.
+/// Lent slots that note when the job was committed.
+#[derive(Debug)]
+struct TimedSlots {
+    lent: Arc<dyn LentSlots>,
+    committed: OnceLock<Instant>,
+}
+
+impl LentSlots for TimedSlots {
+    fn places(&self) -> Vec<FreePlaces> {
+        self.lent.places()
+    }
+
+    fn note(&self, job_ids: &[Id]) {
+        self.lent.note(job_ids);
+    }
+
+    fn start(&self, claims: Vec<Claim>) {
+        self.committed.get_or_init(Instant::now);
+        self.lent.start(claims);
+    }
+
+    fn started(&self) -> usize {
+        self.lent.started()
+    }
+}
+
+/// Enqueues one job after the other with a slot that is lent for it. Notifies the supervisor of a
+/// job that found none, as ingest does after its commit.
 pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Result<Measured> {
     let daemon =
         scratch.daemon(args, Role::All, Registry::default().kind(|_| LatencyProbe)).await?;
@@ -50,13 +81,15 @@ pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Resu
             each.clear();
             first = Instant::now();
         }
-        let ids = enqueuer.enqueue(vec![self_check(&enqueuer)]).await?;
-        let committed = Instant::now();
-        if daemon
-            .supervisor()
-            .get()
-            .is_none_or(|address| address.try_send(Stored { jobs: 1 }).is_err())
-        {
+        let lent = daemon.lender().lend(&BTreeMap::from([(SELF_CHECK, 1)]));
+        let lent = lent.map(|lent| Arc::new(TimedSlots { lent, committed: OnceLock::new() }));
+        let slots = lent.clone().map(|lent| lent as Arc<dyn LentSlots>);
+        let ids = enqueuer.enqueue_and_start(vec![self_check(&enqueuer)], slots).await?;
+        let returned = Instant::now();
+        let is_handed_off = lent.as_ref().is_some_and(|lent| lent.started() > 0);
+        let committed = lent.and_then(|lent| lent.committed.get().copied()).unwrap_or(returned);
+        let supervisor = daemon.supervisor().get();
+        if !is_handed_off && supervisor.is_none_or(|it| it.try_send(Stored { jobs: 1 }).is_err()) {
             anyhow::bail!("the supervisor takes no nudge");
         }
         let Some(id) = ids.into_iter().flatten().next() else { anyhow::bail!("a job was there") };

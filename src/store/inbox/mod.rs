@@ -15,8 +15,11 @@ mod write;
 
 use self::arrival::{Arrival, Terms};
 pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
-use super::engine::{Database, StoreError, tx::Tx, writer_token::WriterToken};
-use crate::config::QuarantineBound;
+use super::{
+    Claim, FreePlaces, LentSlots,
+    engine::{Database, StoreError, tx::Tx, writer_token::WriterToken},
+};
+use crate::{config::QuarantineBound, domain::Id};
 use std::sync::Arc;
 
 /// The ingest actors' handle.
@@ -46,14 +49,37 @@ impl Inbox {
     /// For the whole group, of which nothing is stored: [`StoreError::Data`] if something in it
     /// cannot be stored, otherwise the database is unreachable.
     pub async fn put(&self, inbound: Arc<[Inbound]>) -> Result<Vec<Answer>, StoreError> {
+        self.put_and_start(inbound, None).await
+    }
+
+    /// As [`Inbox::put`]. Jobs that get one of the places that are `lent` are stored as running
+    /// jobs of this node, and start right after the commit.
+    ///
+    /// # Errors
+    /// As [`Inbox::put`]. If the answer of the commit is lost, such jobs show up as claimed runs
+    /// of this node, and have not started.
+    pub async fn put_and_start(
+        &self,
+        inbound: Arc<[Inbound]>,
+        lent: Option<Arc<dyn LentSlots>>,
+    ) -> Result<Vec<Answer>, StoreError> {
         let bound = self.bound;
         self.db
             .call(|db| async move {
-                db.write("ingest", async |tx| {
-                    let answers = put(&db, &tx, &inbound, bound).await?;
-                    tx.commit(answers).await
-                })
-                .await
+                let put = db.write("ingest", async |tx| {
+                    let places = lent.as_ref().map(|lent| lent.places()).unwrap_or_default();
+                    let (answers, claims) = put(&db, &tx, &inbound, bound, &places).await?;
+                    if let Some(lent) = &lent {
+                        let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
+                        lent.note(&ids);
+                    }
+                    tx.commit((answers, claims)).await
+                });
+                let (answers, claims) = put.await?;
+                if let Some(lent) = lent {
+                    lent.start(claims);
+                }
+                Ok(answers)
             })
             .await
     }
@@ -76,7 +102,8 @@ async fn put(
     tx: &Tx,
     inbound: &[Inbound],
     bound: QuarantineBound,
-) -> Result<Vec<Answer>, StoreError> {
+    places: &[FreePlaces],
+) -> Result<(Vec<Answer>, Vec<Claim>), StoreError> {
     let arrivals = inbound
         .iter()
         .map(|inbound| Ok(Arrival::new(inbound, db.next_id(), terms_of(db, inbound)?)));
@@ -88,8 +115,9 @@ async fn put(
     // 3. Decide, in memory and in the order of arrival.
     let writes = decide::decide(&mut arrivals, &mut known, &|| db.next_id());
     // 4. Write.
-    write::write(db, tx, &mut arrivals, known, writes, bound).await?;
-    all_answered(arrivals.into_iter().map(|arrival| arrival.answer).collect())
+    let claims = write::write(db, tx, &mut arrivals, known, writes, bound, places).await?;
+    let answers = all_answered(arrivals.into_iter().map(|arrival| arrival.answer).collect())?;
+    Ok((answers, claims))
 }
 
 /// The answers to all webhooks of a group.

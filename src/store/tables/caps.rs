@@ -183,6 +183,15 @@ impl Caps {
         self.0.get(client).is_none_or(|cap| cap.admitted < cap.cap)
     }
 
+    /// How many more heads of `client` may run at once. None may pass one that is held.
+    pub(in crate::store) fn client_room(&self, client: &str) -> usize {
+        match self.0.get(client) {
+            Some(cap) if cap.held > 0 => 0,
+            Some(cap) => usize::try_from(cap.cap - cap.admitted).unwrap_or_default(),
+            None => usize::MAX,
+        }
+    }
+
     /// Counts one more head of `client`. Returns true if it comes into turn, false if it is held.
     pub(in crate::store) fn enters(&mut self, client: &str) -> bool {
         let Some(cap) = self.0.get_mut(client) else { return true };

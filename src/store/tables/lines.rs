@@ -247,13 +247,27 @@ pub(in crate::store) async fn take_for<'a>(
     placed: &'a Placed,
     losing: impl Iterator<Item = &'a str>,
 ) -> Result<(Caps, Turns), StoreError> {
+    let caps = lock_caps(tx, placed, losing).await?;
+    Ok((caps, take_turns(tx, placed).await?))
+}
+
+/// Locks the caps of the clients that get heads, and of the clients `losing` some.
+pub(in crate::store) async fn lock_caps<'a>(
+    tx: &Tx,
+    placed: &'a Placed,
+    losing: impl Iterator<Item = &'a str>,
+) -> Result<Caps, StoreError> {
     let entering = placed.ready.iter().map(|place| place.client_id.as_str());
-    let caps = Caps::lock(tx, entering.chain(losing)).await?;
+    Caps::lock(tx, entering.chain(losing)).await
+}
+
+/// Takes the turns for the new heads. The caps of their clients are locked.
+pub(in crate::store) async fn take_turns(tx: &Tx, placed: &Placed) -> Result<Turns, StoreError> {
     let mut needed = TurnsNeeded::default();
     for place in &placed.ready {
         needed.add(&place.kind, &place.client_id);
     }
-    Ok((caps, needed.take(tx).await?))
+    needed.take(tx).await
 }
 
 /// Where entering jobs go.

@@ -1,6 +1,7 @@
 //! The tables: what their rows mean, and the rules by which they change together.
 
 pub(super) mod answers;
+pub(super) mod born;
 pub(super) mod caps;
 pub(super) mod drafts;
 pub(super) mod heads;

@@ -21,7 +21,8 @@ impl LostRuns {
     /// Once a lease, compares the runs that this node has claimed with those it has in memory.
     /// A run that is missing at two checks in a row is lost: the answer of its claim never came,
     /// or nobody recorded its outcome. It becomes a failed attempt, under its fence: if memory
-    /// was wrong, nothing takes effect twice.
+    /// was wrong, nothing takes effect twice. A job that was born running and never started goes
+    /// back without an attempt used: the answer of its commit was lost.
     pub(super) async fn settle_if_due(&mut self, setup: &JanitorSetup) {
         let lease = setup.config.get().supervisor.lease;
         if self.checked_at.is_some_and(|at| at.elapsed() < lease) {
@@ -40,10 +41,19 @@ impl LostRuns {
         let mut claimed = setup.queue.claimed_runs().await?;
         claimed.retain(|run| !setup.in_flight.has(run.settlement.job_id, run.settlement.run));
         let key = |orphan: &Orphan| (orphan.settlement.job_id, orphan.settlement.run);
+        setup.unstarted.checked(claimed.iter().map(|run| run.settlement.job_id));
         let (lost, new): (Vec<Orphan>, Vec<Orphan>) =
             claimed.into_iter().partition(|it| self.missing.contains(&key(it)));
+        let is_unstarted =
+            |it: &Orphan| setup.unstarted.has(it.settlement.job_id, it.settlement.run);
+        let (unstarted, lost): (Vec<Orphan>, Vec<Orphan>) =
+            lost.into_iter().partition(is_unstarted);
 
         // Settle what was missing at the last check, too.
+        if !unstarted.is_empty() {
+            let count = rescue::release(setup, unstarted).await?;
+            tracing::warn!(count, "jobs go back whose commit was not answered: they never started");
+        }
         if !lost.is_empty() {
             let why = "its node lost track of it";
             let lost: Vec<Settlement> =

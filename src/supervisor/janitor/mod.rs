@@ -23,7 +23,7 @@ use crate::{
     domain::{Id, JobKind},
     ingest::Stored,
     recorder::InFlight,
-    store::{Chores, Enqueuer, Ledger, Membership, Queue, StoreError, wall_clock},
+    store::{Chores, Enqueuer, Ledger, Membership, Queue, StoreError, UnstartedRuns, wall_clock},
     telemetry::{
         board::{ActorType, Board, Presence},
         metrics::Metrics,
@@ -43,6 +43,8 @@ pub struct JanitorSetup {
     pub queue: Queue,
     /// The runs that this process has in memory.
     pub in_flight: InFlight,
+    /// The runs that were stored as this process's own, and never started.
+    pub unstarted: UnstartedRuns,
     /// Enqueues the canary.
     pub enqueuer: Enqueuer,
     /// Records the rescues.

@@ -4,7 +4,7 @@ use super::{ChoreTimer, JanitorSetup, attempted};
 use crate::{
     domain::{Id, job::FailureReason},
     ingest::Stored,
-    store::{Orphan, Settlement, StoreError},
+    store::{Orphan, Settlement, StoreError, Transition},
     supervisor::attempt,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -81,6 +81,20 @@ pub async fn rescue(setup: &JanitorSetup, dead: Vec<Id>) -> Result<Rescued, Stor
             return Ok(rescued);
         }
     }
+}
+
+/// Releases them: they never started, so no attempt is used. Returns how many were still claimed.
+pub(super) async fn release(
+    setup: &JanitorSetup,
+    orphans: Vec<Orphan>,
+) -> Result<usize, StoreError> {
+    let release = |it: Orphan| Settlement { transition: Transition::Release, ..it.settlement };
+    let settlements: Vec<Settlement> = orphans.into_iter().map(release).collect();
+    let applied = setup.ledger.settle(settlements.into()).await?;
+    let count = applied.iter().filter(|is_applied| **is_applied).count();
+    // They are due at once.
+    setup.announcer.announce(Stored { jobs: count });
+    Ok(count)
 }
 
 /// Settles them. Returns how many were still claimed; the others have ended meanwhile.

@@ -31,6 +31,7 @@ const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
 const BACKING_OFF: &str = "Slots that wait for their restart; as many as `pool_size`: paused";
 const LOST: &str = "Threads held by handlers that never yield";
+const HANDED_OFF: &str = "Jobs that were stored as running, and started without a claim";
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 const DRAFTS: &str = "Drafts by what became of them: written (pending), approved, rejected or superseded; \
@@ -93,6 +94,7 @@ pub(super) struct Families {
     ingest_queue_depth: IntGaugeVec,
     ingest_queue_bytes: IntGauge,
     pub(super) jobs: IntCounterVec,
+    jobs_handed_off: IntCounterVec,
     pub(super) job_wait_seconds: HistogramVec,
     job_run_seconds: HistogramVec,
     pool_size: IntGaugeVec,
@@ -151,6 +153,7 @@ impl Metrics {
             ingest_queue_bytes: add
                 .gauge("ingest_queue_bytes", "Bytes of the webhooks that are not answered yet")?,
             jobs: add.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
+            jobs_handed_off: add.counters("jobs_handed_off_total", HANDED_OFF, KIND)?,
             job_wait_seconds: add.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
             job_run_seconds: add.histograms(
                 "job_run_seconds",
@@ -243,6 +246,7 @@ impl Metrics {
             self.0.jobs.with_label_values(&[name, outcome]);
         }
         KindMetrics {
+            handed_off: self.0.jobs_handed_off.with_label_values(&[name]),
             wait_seconds: self.0.job_wait_seconds.with_label_values(&[name]),
             run_seconds: self.0.job_run_seconds.with_label_values(&[name]),
             pool_size: self.0.pool_size.with_label_values(&[name]),
@@ -424,6 +428,7 @@ impl WebhookMetrics {
 /// The metrics of one kind's jobs, with their labels resolved.
 #[derive(Clone, Debug)]
 pub struct KindMetrics {
+    handed_off: IntCounter,
     wait_seconds: Histogram,
     run_seconds: Histogram,
     /// The slots that are wanted.
@@ -441,6 +446,11 @@ pub struct KindMetrics {
 }
 
 impl KindMetrics {
+    /// Counts a job that was born running.
+    pub fn handed_off(&self) {
+        self.handed_off.inc();
+    }
+
     /// Notes that an attempt started `waited` after its job was due.
     pub fn started(&self, waited: Duration) {
         self.wait_seconds.observe(waited.as_secs_f64());

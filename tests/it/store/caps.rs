@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-async fn cap(store: &Store, caps: &[(&str, u32)]) {
+pub(super) async fn cap(store: &Store, caps: &[(&str, u32)]) {
     let caps: BTreeMap<String, u32> = caps.iter().map(|it| (it.0.to_owned(), it.1)).collect();
     store.set_caps(caps).await.unwrap();
 }

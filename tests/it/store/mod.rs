@@ -10,6 +10,7 @@ mod deliveries;
 mod fencing;
 mod g07_fair;
 mod g08_in_order;
+mod hand_off;
 mod held;
 mod inbox;
 mod life;

@@ -16,7 +16,7 @@ use postroom::{
     config,
     domain::{Id, job::SELF_CHECK},
     recorder::InFlight,
-    store::{Heartbeat, given_out_at},
+    store::{Heartbeat, UnstartedRuns, given_out_at},
     supervisor::{JanitorSetup, Rescued, rescue},
     telemetry::{
         board::Board,
@@ -76,6 +76,7 @@ async fn a_rescue_that_another_node_was_faster_with_is_not_over() {
         node: survivor.node(),
         queue: survivor.queue(),
         in_flight: InFlight::default(),
+        unstarted: UnstartedRuns::default(),
         enqueuer: survivor.enqueuer(),
         ledger: survivor.ledger(),
         announcer: Announcer::default(),

@@ -35,7 +35,7 @@ fn rescued(orphan: &Orphan) -> Settlement {
 }
 
 /// Rescues what nodes without a row, or `dead` ones, hold. Returns how many were applied.
-async fn rescue(store: &Store, dead: Vec<Id>) -> usize {
+pub(super) async fn rescue(store: &Store, dead: Vec<Id>) -> usize {
     let orphans = store.queue().orphans(dead, &KINDS).await.unwrap();
     let all: Arc<[Settlement]> = orphans.iter().map(rescued).collect();
     let applied = store.ledger().settle(all).await.unwrap();

@@ -27,6 +27,7 @@ const METRICS: &[(&str, &str, &str, usize)] = &[
     ("ingest_queue_depth", "gauge", "channel", 5),
     ("ingest_queue_bytes", "gauge", "", 1),
     ("jobs_total", "counter", "kind outcome", 9 * 11),
+    ("jobs_handed_off_total", "counter", "kind", 9),
     ("job_wait_seconds", "histogram", "kind", 9),
     ("job_run_seconds", "histogram", "kind", 9),
     ("jobs_pending", "gauge", "kind", 9),

@@ -1,17 +1,25 @@
 //! The jobs of accepted messages, and the lines of leads that were merged.
 
-use crate::store::{
-    engine::{Database, StoreError, tx::Tx},
-    inbox::decide::writes::Writes,
-    tables::{
-        lines::{self, Counts, Entering, Entry},
-        merge::{Merge, Moving},
-        reopened::{OpenedAgain, reopen},
+use crate::{
+    domain::Id,
+    store::{
+        Claim, FreePlaces,
+        engine::{Database, StoreError, tx::Tx},
+        inbox::{arrival::Arrival, decide::writes::Writes},
+        tables::{
+            born::{Born, put_born},
+            lines::{self, Counts, Entering, Entry},
+            merge::{Merge, Moving},
+            reopened::{OpenedAgain, reopen},
+        },
     },
 };
+use std::collections::HashMap;
 
 /// Enqueues jobs in the order of arrival, opens those again whose message is to be judged again,
-/// and moves the lines of merged leads.
+/// and moves the lines of merged leads. Returns the jobs that got one of the `places`: they are
+/// stored as running jobs of this node. A group that merges leads uses none, because heads move
+/// in it.
 ///
 /// # Errors
 /// A conflict if another group has made the missing job of a message meanwhile. The repetition of
@@ -21,9 +29,10 @@ pub(super) async fn enqueue(
     tx: &Tx,
     writes: &Writes<'_>,
     merges: &[Merge],
-) -> Result<(), StoreError> {
+    places: &[FreePlaces],
+) -> Result<Vec<Born>, StoreError> {
     if writes.entries.is_empty() && writes.judged_again.is_empty() && merges.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     // 1. Store the facts of the jobs. A job that was pruned is stored again.
     put_all(tx, &writes.entries).await?;
@@ -39,9 +48,13 @@ pub(super) async fn enqueue(
     let mut entering: Vec<Entering> = moving.entering.clone();
     entering.extend(reopened);
     entering.extend(entries().map(Entry::entering));
-    let placed = lines::place(tx, entering, &writes.made_leads).await?;
-    // 3. Write them in the order of locks: caps and turns, then heads.
-    let (mut caps, turns) = lines::take_for(tx, &placed, moving.clients()).await?;
+    let mut placed = lines::place(tx, entering, &writes.made_leads).await?;
+    // 3. Write them in the order of locks: caps and turns, then heads. A head that is born running
+    // takes no turn. Nobody else can see or lock it, so it may be written before turns are taken.
+    let mut caps = lines::lock_caps(tx, &placed, moving.clients()).await?;
+    let places = if merges.is_empty() { places } else { &[] };
+    let born = put_born(tx, db.node(), places, &writes.entries, &mut placed, &mut caps).await?;
+    let turns = lines::take_turns(tx, &placed).await?;
     moving.take_out(tx, &mut caps).await?;
     lines::write(tx, placed, turns, &mut caps).await?;
     caps.admit_and_write(tx).await?;
@@ -49,7 +62,24 @@ pub(super) async fn enqueue(
     for entry in entries() {
         counts.add(entry.job.kind.0, "enqueued", 1);
     }
-    counts.write(tx, db.node()).await
+    counts.write(tx, db.node()).await?;
+    Ok(born)
+}
+
+/// The claims of jobs that are born running.
+pub(super) fn claims(writes: &Writes<'_>, arrivals: &[Arrival<'_>], born: &[Born]) -> Vec<Claim> {
+    if born.is_empty() {
+        return Vec::new();
+    }
+    let entries: HashMap<Id, &Entry> = writes.entries.iter().map(|it| (it.id, it)).collect();
+    let requests: HashMap<Id, &str> =
+        arrivals.iter().map(|it| (it.message_id, it.inbound.request_id.as_str())).collect();
+    let claim = |born: &Born| {
+        let job = &entries.get(&born.job_id)?.job;
+        let request_id = job.message_id.and_then(|id| requests.get(&id));
+        Some(Claim::of_born(*born, job, request_id.map(|id| (*id).to_owned())))
+    };
+    born.iter().filter_map(claim).collect()
 }
 
 /// Stores the facts of jobs.
