@@ -113,7 +113,7 @@ impl Parts {
         let desk = self.hand_off_desk(&handover, &uncommitted, unstarted);
         let control = arbiters.control.handle();
         let mut children =
-            vec![self.recorder_child(&uncommitted, &recorded, &control, &handover.room)];
+            vec![self.recorder_child(&uncommitted, &desk, &recorded, &control, &handover.room)];
         if self.role.takes_webhooks() {
             for channel in &registry.channels {
                 let ingest = arbiters.ingest.handle();
@@ -185,7 +185,7 @@ impl Parts {
         }
     }
 
-    /// Lends slots to ingest. It knows no pool until the supervisor has made one.
+    /// Lends slots to ingest and the recorder. It knows no pool until the supervisor has made one.
     fn hand_off_desk(
         &self,
         handover: &Arc<Handover>,
@@ -230,6 +230,7 @@ impl Parts {
     fn recorder_child(
         &self,
         uncommitted: &Uncommitted,
+        desk: &HandOffDesk,
         announcer: &Announcer<Recorded>,
         arbiter: &ArbiterHandle,
         room: &ResizableBound,
@@ -237,6 +238,7 @@ impl Parts {
         let setup = recorder::RecorderSetup {
             uncommitted: uncommitted.clone(),
             ledger: self.store.ledger(),
+            lender: Arc::new(desk.clone()),
             announcer: announcer.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),

@@ -18,9 +18,10 @@ pub use self::{
 use self::uncommitted::CommitGroup;
 use crate::{
     announcer::Announcer,
-    domain::{Id, backoff::AWAY_PAUSE, explain::RunStage},
+    domain::{Id, JobKind, backoff::AWAY_PAUSE, explain::RunStage},
     store::{
-        Ledger, Settlement, StoreError, Transition, WriterToken, commit_isolating, wall_clock,
+        Ledger, Settlement, SlotLender, StoreError, Transition, WriterToken, commit_isolating,
+        wall_clock,
     },
     telemetry::{
         board::{ActorType, Board, Presence},
@@ -30,7 +31,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, WrapFuture};
 use dashmap::DashMap;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The end of a run, on its way into the database.
 #[derive(Debug)]
@@ -121,6 +122,8 @@ pub struct RecorderSetup {
     pub uncommitted: Uncommitted,
     /// The part of the store that commits outcomes.
     pub ledger: Ledger,
+    /// Lends slots of this process to the jobs that outcomes enqueue.
+    pub lender: Arc<dyn SlotLender>,
     /// Tells the supervisor that there is room.
     pub announcer: Announcer<Recorded>,
     /// The board on which it posts its state.
@@ -217,11 +220,24 @@ impl actix::Handler<CommitNext> for Recorder {
     }
 }
 
+/// How many jobs of each kind a group enqueues that are due at once.
+fn jobs_wanted(settlements: &[Settlement]) -> BTreeMap<JobKind, usize> {
+    let mut wanted = BTreeMap::new();
+    for kind in settlements.iter().flat_map(|it| it.transition.enqueues()) {
+        *wanted.entry(kind).or_default() += 1;
+    }
+    wanted
+}
+
 /// Commits a group. The result of each outcome is `Ok` if it is over: committed, or refused by
 /// its fence. `Err` if it is to be committed again.
 async fn commit_group(setup: &RecorderSetup, group: CommitGroup) -> Vec<Result<(), StoreError>> {
     let (settlements, ledger) = (group.settlements, &setup.ledger);
-    let answers = commit_isolating(settlements.clone(), |part| ledger.settle(part)).await;
+    let lent = setup.lender.lend(&jobs_wanted(&settlements));
+    let settle = |part| ledger.settle_and_start(part, lent.clone());
+    let answers = commit_isolating(settlements.clone(), settle).await;
+    // The slots that are left go back before the supervisor hears of the commit.
+    drop(lent);
     let mut results = Vec::with_capacity(settlements.len());
     for (number, (answer, settlement)) in answers.into_iter().zip(&*settlements).enumerate() {
         results.push(match answer {

@@ -262,6 +262,7 @@ mod tests {
             message_id: None,
             draft_id: None,
             channel: None,
+            request_id: None,
             run: 1,
             spared: 0,
             node: Some(1),

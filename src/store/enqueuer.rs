@@ -10,6 +10,7 @@ use crate::store::{
         tx::{Tx, column, read},
     },
     fleet::notices::Notices,
+    hand_off::HandOff,
     tables::{
         born::put_born,
         leads::{Followed, Leads},
@@ -69,20 +70,16 @@ impl Enqueuer {
     ) -> Result<Vec<Option<Id>>, StoreError> {
         let enqueued = self.db.call(|db| async move {
             let followed = Followed::default();
-            let written = db.write("enqueue", async |tx| {
-                let places = lent.as_ref().map(|lent| lent.places()).unwrap_or_default();
+            let hand_off = HandOff { db: &db, purpose: "enqueue", lent: lent.as_ref() };
+            let written = db.write(hand_off.purpose, async |tx| {
+                let places = hand_off.places();
                 let (enqueued, claims) = enqueue(&db, &tx, &jobs, &followed, &places).await?;
-                if let Some(lent) = &lent {
-                    let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
-                    lent.note(&ids);
-                }
+                hand_off.note(&claims);
                 tx.commit((enqueued, claims)).await
             });
             let (enqueued, claims) = written.await?;
             let is_to_be_claimed = claims.len() < enqueued.len();
-            if let Some(lent) = lent {
-                lent.start(claims);
-            }
+            hand_off.start(claims);
             Ok((enqueued, is_to_be_claimed))
         });
         let (enqueued, is_to_be_claimed) = enqueued.await?;

@@ -5,7 +5,7 @@
 //! the jobs that get one (`tables/born.rs`), and notes them before its commit. After the commit it
 //! starts them, in the same call on the store's runtime: an actor that dies meanwhile loses none.
 
-use super::{Claim, tables::born::Born};
+use super::{Claim, engine::Database, tables::born::Born};
 use crate::domain::{
     Id, JobKind,
     job::{Job, NewJob},
@@ -39,6 +39,41 @@ pub trait LentSlots: fmt::Debug + Send + Sync {
 
     /// How many jobs were started so far.
     fn started(&self) -> usize;
+}
+
+/// A transaction and the places that are lent to its jobs, from its begin until its jobs start.
+/// Each of the three steps does nothing without places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandOff<'a> {
+    pub(super) db: &'a Database,
+    /// The name of the transaction.
+    pub(super) purpose: &'static str,
+    pub(super) lent: Option<&'a Arc<dyn LentSlots>>,
+}
+
+impl HandOff<'_> {
+    /// The places that are left for this try of the transaction.
+    pub(super) fn places(self) -> Vec<FreePlaces> {
+        self.lent.map(|lent| lent.places()).unwrap_or_default()
+    }
+
+    /// To be called right before the commit: notes its jobs that are born running.
+    pub(super) fn note(self, claims: &[Claim]) {
+        if let Some(lent) = self.lent {
+            let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
+            lent.note(&ids);
+        }
+    }
+
+    /// To be called right after the commit: starts them.
+    pub(super) fn start(self, claims: Vec<Claim>) {
+        if let Some(lent) = self.lent
+            && !claims.is_empty()
+        {
+            self.db.connections().faults.stage(self.purpose, "handing_off");
+            lent.start(claims);
+        }
+    }
 }
 
 /// The most runs that [`UnstartedRuns`] remembers. No place is lent beyond that.
@@ -117,6 +152,7 @@ impl Claim {
                 max_attempts: job.max_attempts,
                 request_id,
                 channel: job.channel.clone(),
+                trace: job.trace.map(|trace| trace.after(job.delay_ms)),
             },
             line: born.line,
             turn: born.turn,

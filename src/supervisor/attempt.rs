@@ -179,6 +179,7 @@ fn hand_to_recorder(
         message_id: claim.job.message_id,
         draft_id: claim.job.draft_id,
         channel: claim.job.channel,
+        request_id: claim.job.request_id,
         run: claim.run,
         spared: claim.spared,
         node: Some(node),

@@ -200,9 +200,6 @@ impl LentSlots for LentGroup {
     }
 
     fn start(&self, claims: Vec<Claim>) {
-        if !claims.is_empty() {
-            self.desk.setup.board.faults().point("hand_off.committed");
-        }
         claims.into_iter().for_each(|claim| self.start_one(claim));
     }
 

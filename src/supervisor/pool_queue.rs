@@ -143,9 +143,14 @@ impl PoolQueue {
         (state.claiming, state.floor, state.heads_wait) = (0, floor, heads_wait);
     }
 
-    /// How this slot is woken, from now on.
+    /// How this slot is woken, from now on. Its actor runs already: a job that was handed over
+    /// before this may have chosen it, and could not wake it.
     pub(super) fn attach(&self, slot: usize, wake: Recipient<Wake>) {
-        self.state().wakes.insert(slot, wake);
+        let mut state = self.state();
+        if state.slots.is_woken(slot) && wake.try_send(Wake).is_err() {
+            tracing::debug!(slot, "a slot is gone as soon as it started");
+        }
+        state.wakes.insert(slot, wake);
     }
 
     /// The slots to wake for the jobs that wait; they count as idle no longer.
@@ -225,5 +230,105 @@ impl QueueState {
             (key(a), &a.claim.job.client_id).cmp(&(key(b), &b.claim.job.client_id))
         });
         self.slots.wake(self.jobs.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::job::{Job, SELF_CHECK, SYSTEM_CLIENT},
+        recorder::InFlight,
+        telemetry::board::Board,
+    };
+    use actix::Actor;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn queue(slots: usize) -> PoolQueue {
+        let (board, _) = Board::new();
+        let queue = PoolQueue::new(board.pool(SELF_CHECK));
+        queue.fit(slots, false);
+        queue
+    }
+
+    fn claimed(id: i64) -> ClaimedJob {
+        let job = Job {
+            id,
+            kind: SELF_CHECK,
+            client_id: SYSTEM_CLIENT.to_owned(),
+            lead_id: None,
+            message_id: None,
+            draft_id: None,
+            run: 1,
+            attempt: 1,
+            max_attempts: 1,
+            request_id: None,
+            channel: None,
+        };
+        let claim = Claim { job, line: -id, turn: 0, run: 1, spared: 0, waited_ms: 0 };
+        let guard = InFlight::default().enter(id, 1, Vec::new());
+        ClaimedJob { claim, guard, since: Instant::now(), is_suspect: false }
+    }
+
+    const ANY: PoolStanding = PoolStanding {
+        free: 0,
+        recorder_room: 100,
+        heads_wait: false,
+        is_alive: true,
+        is_draining: false,
+    };
+
+    #[test]
+    fn a_place_is_lent_once_and_claims_leave_it_out_until_it_is_back() {
+        let queue = queue(3);
+        (0..3).for_each(|slot| assert!(matches!(queue.next(slot), NextStep::Wait)));
+        assert_eq!(queue.lend(2, ANY), (2, 0));
+        assert_eq!(queue.room(0), 1);
+        queue.claim_begins(1);
+        assert_eq!(queue.lend(5, ANY), (0, 0), "the claim under way may bring a job for it");
+        queue.claim_ends(7, false);
+        assert_eq!(queue.lend(5, ANY), (1, 7));
+        assert!(queue.hand_over(claimed(1)).is_empty());
+        assert!(queue.give_place_back(), "a claim has missed it");
+        assert!(!queue.give_place_back() && queue.has_lent());
+        assert!(!queue.give_place_back() && !queue.has_lent());
+        assert_eq!(queue.room(0), 2, "one is for the job that was handed over");
+        queue.claim_ends(7, true);
+        assert_eq!(queue.lend(5, ANY), (0, 7), "heads wait");
+        queue.claim_ends(7, false);
+        queue.close();
+        assert_eq!(queue.lend(5, ANY), (0, 7));
+        assert_eq!(queue.hand_over(claimed(2)).len(), 1, "it goes back");
+    }
+
+    #[derive(Default)]
+    struct Sleeper(Arc<AtomicUsize>);
+
+    impl Actor for Sleeper {
+        type Context = actix::Context<Self>;
+    }
+
+    impl actix::Handler<Wake> for Sleeper {
+        type Result = ();
+
+        fn handle(&mut self, _: Wake, _: &mut Self::Context) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_slot_that_was_chosen_before_it_could_be_woken_is_woken_as_soon_as_it_can_be() {
+        actix_rt::System::new().block_on(async {
+            let (queue, sleeper) = (queue(1), Sleeper::default());
+            let woken = sleeper.0.clone();
+            // The actor runs as soon as it is started, and its address comes later.
+            assert!(matches!(queue.next(0), NextStep::Wait));
+            assert!(queue.hand_over(claimed(1)).is_empty());
+            queue.attach(0, sleeper.start().recipient());
+            while woken.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert!(matches!(queue.next(0), NextStep::Work(job) if job.claim.job.id == 1));
+        });
     }
 }

@@ -63,6 +63,11 @@ impl SlotStates {
         self.is_paused
     }
 
+    /// Whether this slot was woken and has not asked for a job yet.
+    pub(super) fn is_woken(&self, slot: usize) -> bool {
+        self.woken.contains(&slot)
+    }
+
     /// Whether this slot was told to leave.
     pub(super) fn has_left(&self, slot: usize) -> bool {
         self.left.contains(&slot)

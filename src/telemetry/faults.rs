@@ -81,6 +81,11 @@ impl Faults {
         release
     }
 
+    /// Whether a call of `point` was blocked since it was armed for that.
+    pub fn has_blocked(&self, point: &str) -> bool {
+        self.armed.get(point).is_some_and(|it| it.blocks.is_none())
+    }
+
     /// How many calls of `point` are still to panic.
     pub fn left(&self, point: &str) -> u32 {
         self.armed.get(point).map_or(0, |it| it.panics_left)

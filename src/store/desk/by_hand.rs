@@ -304,7 +304,8 @@ pub(super) async fn cancel_group(
     let settlements: Vec<Settlement> = heads.iter().map(settlement).collect();
     if !settlements.is_empty() {
         let followed = Followed::of(heads.iter().filter_map(|job| job.merged_into).collect());
-        let applied = Box::pin(ledger::settle(db, tx, &settlements, &followed)).await?;
+        let settled = ledger::settle(db, tx, &settlements, &followed, &[]);
+        let (applied, _) = Box::pin(settled).await?;
         if applied.contains(&false) {
             return Err(moved("the head of a line"));
         }
@@ -432,6 +433,8 @@ fn settlement(job: &JobRow) -> Settlement {
         message_id: job.view.message_id,
         draft_id: job.view.draft_id,
         channel: job.channel.clone(),
+        // It enqueues nothing.
+        request_id: None,
         run: job.run,
         spared: job.spared,
         node: job.view.node,

@@ -18,8 +18,9 @@ pub use self::inbound::{Answer, Content, Delivery, Inbound, SAME_ID_OTHER_BODY};
 use super::{
     Claim, FreePlaces, LentSlots,
     engine::{Database, StoreError, tx::Tx, writer_token::WriterToken},
+    hand_off::HandOff,
 };
-use crate::{config::QuarantineBound, domain::Id};
+use crate::config::QuarantineBound;
 use std::sync::Arc;
 
 /// The ingest actors' handle.
@@ -66,19 +67,15 @@ impl Inbox {
         let bound = self.bound;
         self.db
             .call(|db| async move {
-                let put = db.write("ingest", async |tx| {
-                    let places = lent.as_ref().map(|lent| lent.places()).unwrap_or_default();
+                let hand_off = HandOff { db: &db, purpose: "ingest", lent: lent.as_ref() };
+                let put = db.write(hand_off.purpose, async |tx| {
+                    let places = hand_off.places();
                     let (answers, claims) = put(&db, &tx, &inbound, bound, &places).await?;
-                    if let Some(lent) = &lent {
-                        let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
-                        lent.note(&ids);
-                    }
+                    hand_off.note(&claims);
                     tx.commit((answers, claims)).await
                 });
                 let (answers, claims) = put.await?;
-                if let Some(lent) = lent {
-                    lent.start(claims);
-                }
+                hand_off.start(claims);
                 Ok(answers)
             })
             .await

@@ -4,7 +4,9 @@ use super::{Settlement, settle};
 use crate::{
     domain::job::FailureReason,
     store::{
+        LentSlots,
         engine::{Database, StoreError, writer_token::WriterToken},
+        hand_off::HandOff,
         tables::leads::Followed,
     },
 };
@@ -29,14 +31,34 @@ impl Ledger {
     /// For the whole group, of which nothing was applied: [`StoreError::Data`] if an effect cannot
     /// be stored, otherwise the database is unreachable.
     pub async fn settle(&self, settlements: Arc<[Settlement]>) -> Result<Vec<bool>, StoreError> {
+        self.settle_and_start(settlements, None).await
+    }
+
+    /// As [`Ledger::settle`]. Jobs that the effects enqueue and that get one of the places that
+    /// are `lent` are stored as running jobs of this node, and start right after the commit.
+    ///
+    /// # Errors
+    /// As [`Ledger::settle`]. If the answer of the commit is lost, such jobs show up as claimed
+    /// runs of this node, and have not started.
+    pub async fn settle_and_start(
+        &self,
+        settlements: Arc<[Settlement]>,
+        lent: Option<Arc<dyn LentSlots>>,
+    ) -> Result<Vec<bool>, StoreError> {
         self.db
             .call(|db| async move {
-                let followed = Followed::default();
-                db.write(purpose_of(&settlements), async |tx| {
-                    let applied = settle(&db, &tx, &settlements, &followed).await?;
-                    tx.commit(applied).await
-                })
-                .await
+                let (followed, purpose) = (Followed::default(), purpose_of(&settlements));
+                let hand_off = HandOff { db: &db, purpose, lent: lent.as_ref() };
+                let settled = db.write(purpose, async |tx| {
+                    let places = hand_off.places();
+                    let (applied, claims) =
+                        settle(&db, &tx, &settlements, &followed, &places).await?;
+                    hand_off.note(&claims);
+                    tx.commit((applied, claims)).await
+                });
+                let (applied, claims) = settled.await?;
+                hand_off.start(claims);
+                Ok(applied)
             })
             .await
     }

@@ -3,6 +3,7 @@
 //! job.
 
 mod effects;
+mod follow_ons;
 mod handle;
 mod sends;
 
@@ -11,13 +12,10 @@ pub use self::handle::Ledger;
 pub(super) use self::{effects::UPDATE_MESSAGES, sends::end_unclaimed};
 
 use crate::domain::{
-    Effect, Id,
-    job::{FailureReason, NewJob},
-    outcome::Subject,
-    sending::SendEnd,
-    trace::JobTrace,
+    Effect, Id, JobKind, job::FailureReason, sending::SendEnd, trace::JobTrace,
 };
 use crate::store::{
+    Claim, FreePlaces,
     engine::{
         Database, StoreError,
         sql::sql,
@@ -27,8 +25,8 @@ use crate::store::{
         caps::Caps,
         heads::{self, DELETE_FOLLOWERS, DELETE_HEADS, Head, LOCK_HEADS},
         leads::{Followed, Leads},
-        lines::{self, Counts, Entering, Entry, Place},
-        turns::{Turns, TurnsNeeded},
+        lines::{self, Counts, Entering, Place},
+        turns::Turns,
     },
 };
 use serde::Serialize;
@@ -87,6 +85,8 @@ pub struct Settlement {
     pub draft_id: Option<Id>,
     /// Its channel, as stored. The jobs that its effects enqueue inherit it.
     pub channel: Option<String>,
+    /// The request of its message's webhook. The jobs that its effects enqueue inherit it.
+    pub request_id: Option<String>,
     /// The fencing token of the claim.
     pub run: i64,
     /// How many runs of the job used no attempt.
@@ -182,6 +182,21 @@ impl Transition {
         }
     }
 
+    /// The kinds of the jobs that its effects enqueue and that are due at once.
+    pub fn enqueues(&self) -> impl Iterator<Item = JobKind> {
+        let now = |effect: &Effect| match effect {
+            Effect::Enqueue { kind, delay, .. } if delay.is_zero() => Some(*kind),
+            Effect::Enqueue { .. }
+            | Effect::Judge(_)
+            | Effect::OptOut { .. }
+            | Effect::AddDraft { .. }
+            | Effect::ApproveDraft { .. }
+            | Effect::Score { .. }
+            | Effect::Read { .. } => None,
+        };
+        self.effects().iter().filter_map(now)
+    }
+
     fn effects(&self) -> &[Effect] {
         match self {
             Self::Succeed(effects) => effects,
@@ -196,13 +211,16 @@ impl Transition {
 }
 
 /// Settles jobs, in the order of locks. If a lead was merged into another since its job was
-/// claimed, the changes go to that other lead. Returns for each settlement whether it was applied.
+/// claimed, the changes go to that other lead. Returns for each settlement whether it was applied,
+/// and the follow-on jobs that got one of the `places`: they are stored as running jobs of this
+/// node.
 pub(super) async fn settle(
     db: &Database,
     tx: &Tx,
     all: &[Settlement],
     followed: &Followed,
-) -> Result<Vec<bool>, StoreError> {
+    places: &[FreePlaces],
+) -> Result<(Vec<bool>, Vec<Claim>), StoreError> {
     // 1. Lock the leads, and read the messages and followers that depend on these locks.
     let mut leads = Leads::lock_following(tx, &leads_of(all), followed).await?;
     let (all, known) = effects::postpone_stale(tx, all).await?;
@@ -213,7 +231,9 @@ pub(super) async fn settle(
     let clients = all.iter().map(|settlement| settlement.client_id.as_str());
     let mut caps = Caps::lock(tx, clients).await?;
     let new_drafts = new_drafts(db, all);
-    let (mut follow_ons, turns) = take_turns(db, tx, all, &followers, &leads, &new_drafts).await?;
+    let mut follow_ons = follow_ons::follow_ons(db, all, &leads, &new_drafts);
+    follow_ons::choose_born(tx, places, all, &followers, &caps, &mut follow_ons).await?;
+    let turns = follow_ons::take_turns(tx, &followers, &follow_ons).await?;
     // 3. Lock the heads, and check the fences.
     let heads = lock_heads(tx, all).await?;
     let applied: Vec<bool> = heads.iter().map(Option::is_some).collect();
@@ -243,11 +263,11 @@ pub(super) async fn settle(
     sends::settle_sends(db, tx, all, &applied, &sends, &mut leads).await?;
     effects::apply_effects(db, tx, &passed, &known, &new_drafts, &mut leads).await?;
     follow_ons.retain(|follow_on| applied.get(follow_on.from) == Some(&true));
-    enqueue(tx, follow_ons, turns, &mut caps, &mut counts).await?;
+    let born = follow_ons::enqueue(db, tx, follow_ons, turns, &mut caps, &mut counts).await?;
     // 6. Admit held heads of the clients that have room now, and write the counts.
     caps.admit_and_write(tx).await?;
     counts.write(tx, db.node()).await?;
-    Ok(applied)
+    Ok((applied, born))
 }
 
 /// The ids of the drafts that settlements add, by the index of the settlement.
@@ -275,61 +295,6 @@ async fn read_followers(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, Place
         |settlement: &&Settlement| settlement.line > 0 && settlement.transition.takes_head_away();
     let lines: BTreeSet<Id> = all.iter().filter(may_end).map(|it| it.line).collect();
     heads::read_first_blocked(tx, &lines).await
-}
-
-/// A job that an effect enqueues.
-struct FollowOn {
-    /// The index of its settlement in the group. The job id would not do: a group can contain two
-    /// settlements of the same run, and only the first one is applied.
-    from: usize,
-    entry: Entry,
-}
-
-/// Takes the turns for followers and follow-on jobs, before any head is locked. If a fence then
-/// fails, its turns are not used, which does no harm. Returns the follow-on jobs, and the turns.
-async fn take_turns(
-    db: &Database,
-    tx: &Tx,
-    all: &[Settlement],
-    followers: &HashMap<Id, Place>,
-    leads: &Leads,
-    new_drafts: &HashMap<usize, Id>,
-) -> Result<(Vec<FollowOn>, Turns), StoreError> {
-    let mut needed = TurnsNeeded::default();
-    for place in followers.values() {
-        needed.add(&place.kind, &place.client_id);
-    }
-    let mut follow_ons = Vec::new();
-    for (from, settlement) in all.iter().enumerate() {
-        for effect in settlement.transition.effects() {
-            if let Effect::Enqueue { kind, subject, delay } = effect {
-                let draft_id = match subject {
-                    Subject::OfTheJob => None,
-                    Subject::Draft(id) => Some(*id),
-                    Subject::NewDraft => new_drafts.get(&from).copied(),
-                };
-                let job = NewJob {
-                    kind: *kind,
-                    client_id: settlement.client_id.clone(),
-                    lead_id: settlement.lead_id.map(|id| leads.resolve(id)),
-                    subject_id: draft_id.or(settlement.message_id).unwrap_or(settlement.job_id),
-                    message_id: settlement.message_id,
-                    draft_id,
-                    max_attempts: db.max_attempts(*kind),
-                    in_lead_line: false,
-                    channel: settlement.channel.clone(),
-                    delay_ms: millis(*delay),
-                    trace: settlement.trace,
-                };
-                if job.delay_ms <= 0 {
-                    needed.add(kind.0, &settlement.client_id);
-                }
-                let entry = Entry { id: db.next_id(), job };
-                follow_ons.push(FollowOn { from, entry });
-            }
-        }
-    }
-    Ok((follow_ons, needed.take(tx).await?))
 }
 
 /// Locks the heads. Returns for each settlement its head, or `None` if the fence fails: the head
@@ -548,29 +513,4 @@ async fn promote(
     let moved: Vec<Id> = next.iter().map(|it| it.job_id).collect();
     tx.run(&DELETE_FOLLOWERS, [group(&moved)?]).await?;
     lines::write(tx, lines::Placed::heads(tx, next).await?, turns, caps).await
-}
-
-/// Enqueues the follow-on jobs, as the last step. Each has a line of its own, so none waits behind
-/// a head.
-async fn enqueue(
-    tx: &Tx,
-    follow_ons: Vec<FollowOn>,
-    turns: Turns,
-    caps: &mut Caps,
-    counts: &mut Counts,
-) -> Result<(), StoreError> {
-    let entries: Vec<Entry> = follow_ons.into_iter().map(|it| it.entry).collect();
-    let new = lines::put_jobs(tx, &entries).await?;
-    let mut placed = lines::Placed::default();
-    for entry in entries.iter().filter(|entry| new.contains(&entry.id)) {
-        counts.add(entry.job.kind.0, "enqueued", 1);
-        let entering = entry.entering();
-        if entering.delay_ms > 0 {
-            placed.later.push((entering.delay_ms, entering.place));
-        } else {
-            placed.ready.push(entering.place);
-        }
-    }
-    lines::write(tx, placed, turns, caps).await?;
-    Ok(())
 }

@@ -296,6 +296,8 @@ fn orphan(row: &QueryResult) -> Result<Orphan, StoreError> {
             message_id: row.try_get("", "message_id")?,
             draft_id: row.try_get("", "draft_id")?,
             channel: row.try_get("", "channel")?,
+            // It has no effects.
+            request_id: None,
             run,
             spared,
             node: row.try_get("", "node")?,

@@ -35,6 +35,13 @@ sql! {
          where g.kind not in (select k.kind from @rows($3, kind text, floor bigint) k where exists ( \
            select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null)) \
          order by g.line returning line, turn";
+
+    /// Of these kinds, those that somebody has claimed before and of which no head waits in the
+    /// database. Once for each kind by `job_ready_turn`, as above.
+    static READ_CALM_KINDS =
+        "select k.kind from @rows($1, kind text, floor bigint) k \
+         where exists (select 1 from job_clock c where c.kind = k.kind) and not exists ( \
+           select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null)";
 }
 
 /// Places for jobs of one kind, lent by the pool of this node.
@@ -67,18 +74,6 @@ pub(in crate::store) async fn put_born(
     placed: &mut Placed,
     caps: &mut Caps,
 ) -> Result<Vec<Born>, StoreError> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        line: Id,
-        job_id: Id,
-        kind: &'a str,
-        client_id: &'a str,
-    }
-    #[derive(Serialize)]
-    struct FloorRow<'a> {
-        kind: &'a str,
-        floor: Turn,
-    }
     if places.is_empty() {
         return Ok(Vec::new());
     }
@@ -92,27 +87,9 @@ pub(in crate::store) async fn put_born(
         .collect();
     let counts = places.iter().map(|it| (it.kind, it.count)).collect();
     let chosen = choose(&heads, &counts, |client_id| caps.client_room(client_id));
-    let rows: Vec<Row<'_>> = chosen
-        .into_iter()
-        .filter_map(|number| candidates.get(number))
-        .map(|place| Row {
-            line: place.line,
-            job_id: place.job_id,
-            kind: &place.kind,
-            client_id: &place.client_id,
-        })
-        .collect();
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
+    let chosen = chosen.into_iter().filter_map(|number| candidates.get(number).copied());
     // 2. Store them, unless somebody waits.
-    let floors = places.iter().map(|it| FloorRow { kind: it.kind, floor: it.floor });
-    let floors: Vec<FloorRow<'_>> = floors.collect();
-    let values = [group(&rows)?, node.into(), group(&floors)?];
-    let mut turns: HashMap<Id, Turn> = HashMap::new();
-    for row in tx.all(&PUT_BORN, values).await? {
-        turns.insert(row.try_get("", "line")?, row.try_get("", "turn")?);
-    }
+    let turns = put(tx, node, chosen, places).await?;
     // 3. Take them out, and count them for their clients' caps.
     let mut born = Vec::with_capacity(turns.len());
     placed.ready.retain(|place| match turns.get(&place.line) {
@@ -124,4 +101,84 @@ pub(in crate::store) async fn put_born(
         None => true,
     });
     Ok(born)
+}
+
+/// Of the kinds of `places`, those of which a head may be born running now.
+pub(in crate::store) async fn calm_kinds<'a>(
+    tx: &Tx,
+    places: impl Iterator<Item = &'a FreePlaces>,
+) -> Result<HashSet<String>, StoreError> {
+    let mut calm = HashSet::new();
+    for row in tx.all(&READ_CALM_KINDS, [floors(places)?]).await? {
+        calm.insert(row.try_get("", "kind")?);
+    }
+    Ok(calm)
+}
+
+/// Stores new heads as running jobs of `node`: they were chosen among those of the calm kinds, and
+/// their clients have room in their caps.
+///
+/// # Errors
+/// A conflict if a kind has no V any more.
+pub(in crate::store) async fn put_chosen(
+    tx: &Tx,
+    node: Id,
+    heads: &[Place],
+    caps: &mut Caps,
+) -> Result<Vec<Born>, StoreError> {
+    let turns = put(tx, node, heads.iter(), &[]).await?;
+    let mut born = Vec::with_capacity(heads.len());
+    for Place { line, job_id, client_id, .. } in heads {
+        let Some(turn) = turns.get(line) else {
+            return Err(StoreError::Conflict("a kind has lost its clock".to_owned()));
+        };
+        caps.enters(client_id);
+        born.push(Born { job_id: *job_id, line: *line, turn: *turn });
+    }
+    Ok(born)
+}
+
+/// Stores heads as running jobs of `node`, except of those kinds of `places` of which somebody
+/// waits. Returns the turns of those that were stored, by line.
+async fn put<'a>(
+    tx: &Tx,
+    node: Id,
+    heads: impl Iterator<Item = &'a Place>,
+    places: &[FreePlaces],
+) -> Result<HashMap<Id, Turn>, StoreError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        line: Id,
+        job_id: Id,
+        kind: &'a str,
+        client_id: &'a str,
+    }
+    let rows: Vec<Row<'_>> = heads
+        .map(|Place { line, job_id, kind, client_id, .. }| Row {
+            line: *line,
+            job_id: *job_id,
+            kind,
+            client_id,
+        })
+        .collect();
+    let mut turns: HashMap<Id, Turn> = HashMap::new();
+    if rows.is_empty() {
+        return Ok(turns);
+    }
+    let values = [group(&rows)?, node.into(), floors(places.iter())?];
+    for row in tx.all(&PUT_BORN, values).await? {
+        turns.insert(row.try_get("", "line")?, row.try_get("", "turn")?);
+    }
+    Ok(turns)
+}
+
+/// The kinds and floors of `places` as the parameter of a statement.
+fn floors<'a>(places: impl Iterator<Item = &'a FreePlaces>) -> Result<sea_orm::Value, StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        kind: &'static str,
+        floor: Turn,
+    }
+    let rows: Vec<Row> = places.map(|it| Row { kind: it.kind, floor: it.floor }).collect();
+    group(&rows)
 }

@@ -39,15 +39,17 @@ impl LostRuns {
         // Find what is missing in memory.
         let checked_at = Some(Instant::now());
         let mut claimed = setup.queue.claimed_runs().await?;
-        claimed.retain(|run| !setup.in_flight.has(run.settlement.job_id, run.settlement.run));
         let key = |orphan: &Orphan| (orphan.settlement.job_id, orphan.settlement.run);
+        // A job that starts now enters memory first, and is struck off this list then. So what is
+        // neither here nor in memory has been started.
+        let unstarted: HashSet<(Id, i64)> =
+            claimed.iter().map(key).filter(|(id, run)| setup.unstarted.has(*id, *run)).collect();
+        claimed.retain(|run| !setup.in_flight.has(run.settlement.job_id, run.settlement.run));
         setup.unstarted.checked(claimed.iter().map(|run| run.settlement.job_id));
         let (lost, new): (Vec<Orphan>, Vec<Orphan>) =
             claimed.into_iter().partition(|it| self.missing.contains(&key(it)));
-        let is_unstarted =
-            |it: &Orphan| setup.unstarted.has(it.settlement.job_id, it.settlement.run);
         let (unstarted, lost): (Vec<Orphan>, Vec<Orphan>) =
-            lost.into_iter().partition(is_unstarted);
+            lost.into_iter().partition(|it| unstarted.contains(&key(it)));
 
         // Settle what was missing at the last check, too.
         if !unstarted.is_empty() {

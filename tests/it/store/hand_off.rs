@@ -3,23 +3,34 @@
 use super::{
     caps::cap,
     inbox::{is_accepted, poisoned, refuse_poison},
-    life::{claim, end},
+    life::{claim, end, settle},
     rescue::rescue,
-    tools::{assert_places, claim_suspects, drain, phones, succeed},
+    tools::{assert_places, claim_suspects, drain, enqueue, phones, succeed},
 };
 use crate::{
     on_both_databases,
     support::fixture::{Fixture, SMS, job_of, sms},
 };
 use postroom::{
-    domain::{Id, fairness::Turn},
-    store::{Answer, Claim, FreePlaces, Inbound, LentSlots, Store, Transition, commit_isolating},
+    domain::{
+        Effect, Id, JobKind,
+        fairness::Turn,
+        job::{FailureReason, LEAD_SCORING, SELF_CHECK},
+        outcome::Subject,
+    },
+    store::{
+        Answer, Claim, FreePlaces, Inbound, LentSlots, Settlement, Store, Transition,
+        commit_isolating,
+    },
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// Places of a pool, and what became of them.
-#[derive(Debug, Default)]
-struct Places(Mutex<Lent>);
+#[derive(Debug)]
+struct Places(JobKind, Mutex<Lent>);
 
 #[derive(Debug, Default)]
 struct Lent {
@@ -31,11 +42,19 @@ struct Lent {
 
 impl Places {
     fn lend(count: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Lent { left: count, ..Lent::default() })))
+        Self::of(SMS, count)
+    }
+
+    fn of(kind: JobKind, count: usize) -> Arc<Self> {
+        Arc::new(Self(kind, Mutex::new(Lent { left: count, ..Lent::default() })))
+    }
+
+    fn left(&self) -> usize {
+        self.1.lock().unwrap().left
     }
 
     fn started(&self) -> Vec<Claim> {
-        self.0.lock().unwrap().started.clone()
+        self.1.lock().unwrap().started.clone()
     }
 
     fn started_ids(&self) -> Vec<Id> {
@@ -45,16 +64,16 @@ impl Places {
 
 impl LentSlots for Places {
     fn places(&self) -> Vec<FreePlaces> {
-        let lent = self.0.lock().unwrap();
-        vec![FreePlaces { kind: SMS.0, floor: lent.floor, count: lent.left }]
+        let lent = self.1.lock().unwrap();
+        vec![FreePlaces { kind: self.0.0, floor: lent.floor, count: lent.left }]
     }
 
     fn note(&self, job_ids: &[Id]) {
-        self.0.lock().unwrap().noted.extend(job_ids);
+        self.1.lock().unwrap().noted.extend(job_ids);
     }
 
     fn start(&self, claims: Vec<Claim>) {
-        let mut lent = self.0.lock().unwrap();
+        let mut lent = self.1.lock().unwrap();
         assert!(claims.len() <= lent.left, "no more start than there are places");
         assert!(claims.iter().all(|it| lent.noted.contains(&it.job.id)), "noted before the commit");
         lent.left -= claims.len();
@@ -62,7 +81,7 @@ impl LentSlots for Places {
     }
 
     fn started(&self) -> usize {
-        self.0.lock().unwrap().started.len()
+        self.1.lock().unwrap().started.len()
     }
 }
 
@@ -84,6 +103,32 @@ async fn v(db: &Fixture) -> i64 {
     db.number(&format!("select max(turn) from job_clock where kind = '{}'", SMS.0)).await
 }
 
+/// The end of a job that enqueues one job of this kind.
+fn enqueues(kind: JobKind) -> Transition {
+    let (subject, delay) = (Subject::OfTheJob, Duration::ZERO);
+    Transition::Succeed(vec![Effect::Enqueue { kind, subject, delay }])
+}
+
+/// Ends all of `claims`, each with a scoring job that follows from it. Returns which were applied.
+async fn score(store: &Store, claims: &[Claim], places: &Arc<Places>) -> Vec<bool> {
+    let all: Vec<Settlement> =
+        claims.iter().map(|it| settle(store, it, enqueues(LEAD_SCORING))).collect();
+    store.ledger().settle_and_start(all.into(), Some(places.clone())).await.unwrap()
+}
+
+/// Lets both kinds have a V, and claims one job of each of these clients.
+async fn claimed(db: &Fixture, clients: &[&str]) -> Vec<Claim> {
+    first_claim(db).await;
+    enqueue(&db.store, "first", LEAD_SCORING, 1).await;
+    drain(&db.store, 1).await;
+    let group = clients.iter().zip(phones(clients.len()));
+    let group: Vec<Inbound> = group.map(|(client, phone)| one(client, &phone, &phone)).collect();
+    db.store.inbox().put(group.into()).await.unwrap();
+    let claims = claim(&db.store, clients.len()).await;
+    assert_eq!(claims.len(), clients.len());
+    claims
+}
+
 const RUNNING: &str = "select count(*) from job_ready where node is not null";
 
 on_both_databases! {
@@ -93,7 +138,7 @@ on_both_databases! {
         let answers = put(&db.store, vec![one("a", "+15550001", "k1")], &places).await;
         let started = places.started();
         assert_eq!(places.started_ids(), [job_of(&answers[0])]);
-        assert_eq!(places.0.lock().unwrap().left, 3);
+        assert_eq!(places.left(), 3);
         let born = &started[0];
         assert_eq!((born.run, born.spared, born.turn), (1, 0, before));
         assert_eq!((born.job.run, born.job.attempt, born.job.max_attempts), (1, 1, 5));
@@ -229,7 +274,7 @@ on_both_databases! {
         jobs.sort_unstable();
         started.sort_unstable();
         assert_eq!(started, jobs, "those that were committed, under the ids of their commit");
-        assert_eq!(places.0.lock().unwrap().left, 1);
+        assert_eq!(places.left(), 1);
         assert_eq!(db.number(RUNNING).await, 8);
         succeed(&db.store, &places.started()).await;
         assert_places(&db).await;
@@ -254,10 +299,86 @@ on_both_databases! {
         assert_places(&db).await;
     }
 
+    async fn a_follow_on_job_is_born_running_in_the_commit_of_its_cause(db: Fixture) {
+        let cause = claimed(&db, &["a"]).await;
+        let places = Places::of(LEAD_SCORING, 2);
+        assert_eq!(score(&db.store, &cause, &places).await, [true]);
+        let (started, cause) = (places.started(), &cause[0]);
+        assert_eq!((started.len(), places.left()), (1, 1));
+        let born = &started[0];
+        assert_eq!((born.run, born.spared, born.line), (1, 0, -born.job.id));
+        assert_eq!((born.job.attempt, born.job.kind), (1, LEAD_SCORING));
+        assert_eq!((born.job.lead_id, born.job.message_id), (cause.job.lead_id, cause.job.message_id));
+        assert_eq!((&born.job.request_id, &born.job.channel), (&cause.job.request_id, &cause.job.channel));
+        assert!(born.job.request_id.is_some());
+        assert!(claim(&db.store, 10).await.is_empty(), "no claim finds it");
+        let known = db.store.queue().claimed_runs().await.unwrap();
+        assert_eq!(known.iter().map(|it| it.settlement.job_id).collect::<Vec<_>>(), [born.job.id]);
+        let turns = format!("select count(*) from job_clients where client_id = 'a' and kind = '{LEAD_SCORING}'");
+        assert_eq!(db.number(&turns).await, 0, "it took no turn");
+        assert!(end(&db.store, born, Transition::Succeed(Vec::new())).await, "its fence holds");
+        let counted = format!("select cast(sum(count) as bigint) from job_counts where kind = '{LEAD_SCORING}' and state = 'enqueued'");
+        assert_eq!(db.number(&counted).await, 2);
+        assert_places(&db).await;
+    }
+
+    /// (3) Another node's head waits, or one comes into turn by the same group.
+    async fn no_follow_on_job_is_born_running_while_somebody_waits(db: Fixture) {
+        let cause = claimed(&db, &["a", "b"]).await;
+        let other = db.another_node().await;
+        enqueue(&other, "c", LEAD_SCORING, 1).await;
+        let places = Places::of(LEAD_SCORING, 4);
+        assert_eq!(score(&db.store, &cause[..1], &places).await, [true]);
+        assert!(places.started().is_empty());
+        let waiting = claim(&db.store, 4).await;
+        assert_eq!(waiting.len(), 2);
+        let group = [settle(&db.store, &waiting[0], Transition::Release), settle(&db.store, &cause[1], enqueues(LEAD_SCORING))];
+        let applied = db.store.ledger().settle_and_start(group.into(), Some(places.clone())).await.unwrap();
+        assert!(applied == [true, true] && places.started().is_empty(), "one was released");
+        succeed(&db.store, &waiting[1..]).await;
+        assert_eq!(drain(&db.store, 4).await, 2);
+        assert_places(&db).await;
+    }
+
+    /// What a fence refuses enqueues nothing, and what could not be stored is not started.
+    async fn only_what_is_committed_uses_a_place(db: Fixture) {
+        let cause = claimed(&db, &["a", "b"]).await;
+        assert!(end(&db.store, &cause[0], enqueues(SELF_CHECK)).await);
+        let places = Places::of(LEAD_SCORING, 4);
+        assert_eq!(score(&db.store, &cause, &places).await, [false, true]);
+        assert_eq!(places.started().iter().map(|it| it.job.client_id.as_str()).collect::<Vec<_>>(), ["b"]);
+        // Once more: its run is over.
+        assert_eq!(score(&db.store, &cause[1..], &places).await, [false]);
+        assert_eq!(places.left(), 3);
+        let retry = Transition::Retry { after: Duration::ZERO, reason: FailureReason::Error, error: String::new() };
+        assert!(end(&db.store, &places.started()[0], retry).await, "it is a run like any other");
+        assert_eq!(drain(&db.store, 4).await, 2);
+        assert_places(&db).await;
+    }
+
+    /// (5)
+    async fn a_follow_on_job_keeps_to_its_clients_cap(db: Fixture) {
+        let cause = claimed(&db, &["a", "a", "b"]).await;
+        cap(&db.store, &[("a", 3)]).await;
+        let places = Places::of(LEAD_SCORING, 4);
+        assert_eq!(score(&db.store, &cause, &places).await, [true, true, true]);
+        let mut clients: Vec<String> = places.started().into_iter().map(|it| it.job.client_id).collect();
+        clients.sort_unstable();
+        assert_eq!(clients, ["a", "b"], "the two that end still counted when it was chosen");
+        let counts = "select admitted * 10 + held from job_caps where client_id = 'a'";
+        assert_eq!(db.number(counts).await, 20, "one runs, the other is in turn");
+        succeed(&db.store, &places.started()).await;
+        assert_eq!(drain(&db.store, 4).await, 1);
+        assert_eq!(db.number(counts).await, 0);
+        assert_places(&db).await;
+    }
+
     /// (4) Two lanes, two nodes and their recorders at once: no deadlock, nothing twice.
     async fn many_at_once_are_stored_and_run_once(db: Fixture) {
         const ROUNDS: usize = 25;
         first_claim(&db).await;
+        enqueue(&db.store, "first", LEAD_SCORING, 1).await;
+        drain(&db.store, 1).await;
         let other = db.another_node().await;
         let work = async |store: Store, name: &'static str| {
             for round in 0..ROUNDS {
@@ -266,15 +387,19 @@ on_both_databases! {
                     .map(|n| one(["a", "b", "c"][n % 3], &format!("+1555000{}", n % 4), &format!("{name}{round}.{n}")))
                     .collect();
                 put(&store, group, &places).await;
-                succeed(&store, &places.started()).await;
+                let follow_ons = Places::of(LEAD_SCORING, round % 3);
+                score(&store, &places.started(), &follow_ons).await;
+                succeed(&store, &follow_ons.started()).await;
                 succeed(&store, &claim(&store, 3).await).await;
             }
         };
         let both = async { tokio::join!(work(db.store.clone(), "one"), work(other.clone(), "two"), work(db.store.clone(), "three")) };
-        tokio::time::timeout(std::time::Duration::from_secs(60), both).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
         drain(&db.store, 10).await;
-        let ended = "select count(*) from job_attempts where ended";
-        assert_eq!(db.number(ended).await, 3 * 6 * ROUNDS as i64 + 1);
+        let messages = format!("select count(*) from jobs where kind = '{SMS}'");
+        assert_eq!(db.number(&messages).await, 3 * 6 * ROUNDS as i64 + 1);
+        let ended = db.number("select count(*) from job_attempts where ended").await;
+        assert_eq!(ended, db.number("select count(*) from jobs").await);
         assert_eq!(db.number("select count(*) from job_attempts where outcome <> 'succeeded'").await, 0);
         assert_places(&db).await;
     }

@@ -32,6 +32,7 @@ pub(super) fn settle(store: &Store, claim: &Claim, transition: Transition) -> Se
         message_id: claim.job.message_id,
         draft_id: claim.job.draft_id,
         channel: claim.job.channel.clone(),
+        request_id: claim.job.request_id.clone(),
         run: claim.run,
         spared: claim.spared,
         node: Some(store.node()),

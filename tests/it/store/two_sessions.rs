@@ -279,6 +279,7 @@ on_both_databases! {
                     message_id: None,
                     draft_id: None,
                     channel: None,
+                    request_id: None,
                     run: 0,
                     spared: 0,
                     node: None,

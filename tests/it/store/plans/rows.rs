@@ -333,6 +333,7 @@ fn ingest() -> Vec<Row> {
         writer("TAKE_TURNS", [group(|n| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3}))]).finds(300),
         writer("PUT_READY", [group(|n| json!({"line": 5_000 + n, "job_id": new(n), "kind": INBOUND, "client_id": client(n), "turn": 5_000 + n, "run": 0, "spared": 0}))]).finds(300),
         writer("PUT_BORN", [group(|n| json!({"line": 5_000 + n, "job_id": new(n), "kind": INBOUND, "client_id": client(n)})), number(NODE), these(json!([{"kind": INBOUND, "floor": 10_000_000}]))]).finds(300),
+        writer("READ_CALM_KINDS", [these(json!([{"kind": INBOUND, "floor": 10_000_000}]))]).finds(1),
         writer("PUT_BLOCKED", [group(|n| json!({"line": 1 + n, "pos": 900_000, "job_id": new(n), "kind": INBOUND, "client_id": client(n), "run": 0, "spared": 0}))]).finds(300),
         writer("PUT_LATER", [group(|n| json!({"job_id": new(n), "delay": 60_000, "line": -new(n), "kind": INBOUND, "client_id": client(n), "run": 0, "spared": 0}))]).finds(300),
         writer("ADD_COUNTS", [group(|n| json!({"node": 1 + n, "kind": "SELF_CHECK", "state": "succeeded", "n": 1}))]).finds(300),
