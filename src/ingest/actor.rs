@@ -159,7 +159,7 @@ impl IngestActor {
         let refused = self.setup.metrics.quarantine_refused.clone();
         async move {
             board.faults().point("ingest.commit");
-            let lent = lender.lend(&jobs_wanted(&group));
+            let lent = lender.lend(&jobs_wanted(&group), "ingest.handing_off");
             let jobs = commit_group(&inbox, group, &board, lent, |client| {
                 refused.inc();
                 if full.is_due(client, tokio::time::Instant::now()) {

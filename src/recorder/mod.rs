@@ -233,7 +233,7 @@ fn jobs_wanted(settlements: &[Settlement]) -> BTreeMap<JobKind, usize> {
 /// its fence. `Err` if it is to be committed again.
 async fn commit_group(setup: &RecorderSetup, group: CommitGroup) -> Vec<Result<(), StoreError>> {
     let (settlements, ledger) = (group.settlements, &setup.ledger);
-    let lent = setup.lender.lend(&jobs_wanted(&settlements));
+    let lent = setup.lender.lend(&jobs_wanted(&settlements), "recorder.handing_off");
     let settle = |part| ledger.settle_and_start(part, lent.clone());
     let answers = commit_isolating(settlements.clone(), settle).await;
     // The slots that are left go back before the supervisor hears of the commit.

@@ -70,8 +70,8 @@ impl Enqueuer {
     ) -> Result<Vec<Option<Id>>, StoreError> {
         let enqueued = self.db.call(|db| async move {
             let followed = Followed::default();
-            let hand_off = HandOff { db: &db, purpose: "enqueue", lent: lent.as_ref() };
-            let written = db.write(hand_off.purpose, async |tx| {
+            let hand_off = HandOff(lent.as_ref());
+            let written = db.write("enqueue", async |tx| {
                 let places = hand_off.places();
                 let (enqueued, claims) = enqueue(&db, &tx, &jobs, &followed, &places).await?;
                 hand_off.note(&claims);

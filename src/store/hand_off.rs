@@ -5,7 +5,7 @@
 //! the jobs that get one (`tables/born.rs`), and notes them before its commit. After the commit it
 //! starts them, in the same call on the store's runtime: an actor that dies meanwhile loses none.
 
-use super::{Claim, engine::Database, tables::born::Born};
+use super::{Claim, tables::born::Born};
 use crate::domain::{
     Id, JobKind,
     job::{Job, NewJob},
@@ -22,8 +22,13 @@ pub use super::tables::born::FreePlaces;
 
 /// Lends places in this process to jobs that are about to be stored.
 pub trait SlotLender: fmt::Debug + Send + Sync {
-    /// Lends places for at most so many jobs of each kind. `None`: there is none.
-    fn lend(&self, wanted: &BTreeMap<JobKind, usize>) -> Option<Arc<dyn LentSlots>>;
+    /// Lends places for at most so many jobs of each kind. `None`: there is none. `point` is the
+    /// fault point between the commit and the start.
+    fn lend(
+        &self,
+        wanted: &BTreeMap<JobKind, usize>,
+        point: &'static str,
+    ) -> Option<Arc<dyn LentSlots>>;
 }
 
 /// Places that are lent for one group. Those that are left go back when this is dropped.
@@ -41,25 +46,21 @@ pub trait LentSlots: fmt::Debug + Send + Sync {
     fn started(&self) -> usize;
 }
 
-/// A transaction and the places that are lent to its jobs, from its begin until its jobs start.
-/// Each of the three steps does nothing without places.
+/// The places that are lent to a transaction, if any, from its begin until its jobs start.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HandOff<'a> {
-    pub(super) db: &'a Database,
-    /// The name of the transaction.
-    pub(super) purpose: &'static str,
-    pub(super) lent: Option<&'a Arc<dyn LentSlots>>,
-}
+pub(super) struct HandOff<'a>(pub(super) Option<&'a Arc<dyn LentSlots>>);
 
 impl HandOff<'_> {
     /// The places that are left for this try of the transaction.
     pub(super) fn places(self) -> Vec<FreePlaces> {
-        self.lent.map(|lent| lent.places()).unwrap_or_default()
+        self.0.map(|lent| lent.places()).unwrap_or_default()
     }
 
     /// To be called right before the commit: notes its jobs that are born running.
     pub(super) fn note(self, claims: &[Claim]) {
-        if let Some(lent) = self.lent {
+        if let Some(lent) = self.0
+            && !claims.is_empty()
+        {
             let ids: Vec<Id> = claims.iter().map(|claim| claim.job.id).collect();
             lent.note(&ids);
         }
@@ -67,10 +68,9 @@ impl HandOff<'_> {
 
     /// To be called right after the commit: starts them.
     pub(super) fn start(self, claims: Vec<Claim>) {
-        if let Some(lent) = self.lent
+        if let Some(lent) = self.0
             && !claims.is_empty()
         {
-            self.db.connections().faults.stage(self.purpose, "handing_off");
             lent.start(claims);
         }
     }

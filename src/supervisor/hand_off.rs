@@ -96,7 +96,11 @@ impl SharedDesk {
 }
 
 impl SlotLender for HandOffDesk {
-    fn lend(&self, wanted: &BTreeMap<JobKind, usize>) -> Option<Arc<dyn LentSlots>> {
+    fn lend(
+        &self,
+        wanted: &BTreeMap<JobKind, usize>,
+        point: &'static str,
+    ) -> Option<Arc<dyn LentSlots>> {
         if wanted.is_empty() || self.0.pools.is_empty() {
             return None;
         }
@@ -119,7 +123,7 @@ impl SlotLender for HandOffDesk {
         if lent.is_empty() {
             return None;
         }
-        Some(Arc::new(LentGroup { desk: self.0.clone(), lent: Mutex::new((lent, 0)) }))
+        Some(Arc::new(LentGroup { desk: self.0.clone(), point, lent: Mutex::new((lent, 0)) }))
     }
 }
 
@@ -146,6 +150,8 @@ impl LentOfKind {
 /// The places that are lent for one group.
 struct LentGroup {
     desk: Arc<SharedDesk>,
+    /// The fault point between the commit and the start.
+    point: &'static str,
     /// The places that are left, and how many jobs were started.
     lent: Mutex<(Vec<LentOfKind>, usize)>,
 }
@@ -200,6 +206,7 @@ impl LentSlots for LentGroup {
     }
 
     fn start(&self, claims: Vec<Claim>) {
+        self.desk.setup.board.faults().point(self.point);
         claims.into_iter().for_each(|claim| self.start_one(claim));
     }
 

@@ -53,8 +53,8 @@ async fn all_ended(db: &Peek) {
 }
 
 /// Here a group is committed, and its jobs that are born running have not started.
-const OF_INGEST: &str = "store.ingest.handing_off";
-const OF_RECORDER: &str = "store.settle.handing_off";
+const OF_INGEST: &str = "ingest.handing_off";
+const OF_RECORDER: &str = "recorder.handing_off";
 
 /// Posts until a job was committed as running and is blocked before its start. Returns its id,
 /// its post, and what releases it when it is dropped.

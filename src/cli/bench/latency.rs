@@ -81,7 +81,7 @@ pub(super) async fn measure(args: &BenchArgs, scratch: &Scratch) -> anyhow::Resu
             each.clear();
             first = Instant::now();
         }
-        let lent = daemon.lender().lend(&BTreeMap::from([(SELF_CHECK, 1)]));
+        let lent = daemon.lender().lend(&BTreeMap::from([(SELF_CHECK, 1)]), "enqueue.handing_off");
         let lent = lent.map(|lent| Arc::new(TimedSlots { lent, committed: OnceLock::new() }));
         let slots = lent.clone().map(|lent| lent as Arc<dyn LentSlots>);
         let ids = enqueuer.enqueue_and_start(vec![self_check(&enqueuer)], slots).await?;

@@ -67,8 +67,8 @@ impl Inbox {
         let bound = self.bound;
         self.db
             .call(|db| async move {
-                let hand_off = HandOff { db: &db, purpose: "ingest", lent: lent.as_ref() };
-                let put = db.write(hand_off.purpose, async |tx| {
+                let hand_off = HandOff(lent.as_ref());
+                let put = db.write("ingest", async |tx| {
                     let places = hand_off.places();
                     let (answers, claims) = put(&db, &tx, &inbound, bound, &places).await?;
                     hand_off.note(&claims);

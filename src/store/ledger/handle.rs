@@ -48,7 +48,7 @@ impl Ledger {
         self.db
             .call(|db| async move {
                 let (followed, purpose) = (Followed::default(), purpose_of(&settlements));
-                let hand_off = HandOff { db: &db, purpose, lent: lent.as_ref() };
+                let hand_off = HandOff(lent.as_ref());
                 let settled = db.write(purpose, async |tx| {
                     let places = hand_off.places();
                     let (applied, claims) =

@@ -12,7 +12,7 @@ pub const POINTS: &[(&str, u64)] = &[
     ("store.ingest.before_commit", 60),
     ("store.ingest.committed", 60),
     // Born running and not started.
-    ("store.ingest.handing_off", 30),
+    ("ingest.handing_off", 30),
     ("ingest.commit", 60),
     ("ingest.committed", 60),
     ("store.claim.before_commit", 60),
@@ -27,7 +27,7 @@ pub const POINTS: &[(&str, u64)] = &[
     ("store.settle.begun", 60),
     ("store.settle.before_commit", 60),
     ("store.settle.committed", 60),
-    ("store.settle.handing_off", 30),
+    ("recorder.handing_off", 30),
     // Committed, and nobody has heard of it.
     ("recorder.committed", 60),
     ("store.due_retries.before_commit", 3),
