@@ -325,9 +325,12 @@ mod tests {
             assert!(matches!(queue.next(0), NextStep::Wait));
             assert!(queue.hand_over(claimed(1)).is_empty());
             queue.attach(0, sleeper.start().recipient());
-            while woken.load(Ordering::Relaxed) == 0 {
-                tokio::task::yield_now().await;
-            }
+            let is_woken = async {
+                while woken.load(Ordering::Relaxed) == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), is_woken).await.unwrap();
             assert!(matches!(queue.next(0), NextStep::Work(job) if job.claim.job.id == 1));
         });
     }

@@ -58,6 +58,7 @@ const OF_RECORDER: &str = "recorder.handing_off";
 
 /// Posts until a job was committed as running and is blocked before its start. Returns its id,
 /// its post, and what releases it when it is dropped.
+#[expect(clippy::disallowed_methods, reason = "the test awaits what it posts")]
 async fn post_until_blocked(
     daemon: &Inside,
     db: &Peek,
