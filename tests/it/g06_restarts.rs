@@ -461,7 +461,8 @@ on_both_daemons! {
                 };
                 let (_, it) = tokio::join!(work, tokio::time::timeout(PATIENCE, replaced));
                 took.push(it.expect("a replacement"));
-                // Struck again and again, one outcome would be dropped as the one that kills recorders.
+                // An outcome that is struck again and again would be dropped as the one that kills
+                // recorders.
                 eventually(PATIENCE, async || (db.unfinished().await == 0).then_some(())).await;
             }
             took.sort_unstable();
