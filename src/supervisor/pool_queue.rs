@@ -264,6 +264,7 @@ mod tests {
             max_attempts: 1,
             request_id: None,
             channel: None,
+            trace: None,
         };
         let claim = Claim { job, line: -id, turn: 0, run: 1, spared: 0, waited_ms: 0 };
         let guard = InFlight::default().enter(id, 1, Vec::new());
