@@ -118,6 +118,7 @@ fn no_value_of_a_secrets_key_is_told_whatever_is_wrong_with_it() {
             "analyst.api_key",
             "admin.token",
             "users.token",
+            "alerts.webhook",
             "channels.sms.secret",
             "channels.sms.signature.secrets",
             "channels.sms.send.api_key",

@@ -333,6 +333,31 @@ fn what_a_later_layer_overrides_need_not_exist() {
 }
 
 #[test]
+fn urls_of_traces_and_alerts_that_cannot_work_are_errors() {
+    for (toml, expected) in [
+        (
+            "telemetry.otlp_endpoint = \"x\"",
+            "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4318`",
+        ),
+        (
+            "telemetry.trace_url = \"https://traces.example\"",
+            "`telemetry.trace_url`: expected a URL such as `https://traces.example/trace/{trace_id}`",
+        ),
+        ("telemetry.sample = 1.5", "`telemetry.sample` is 1.5: it must be 0 to 1"),
+        (
+            "alerts.webhook = \"hunter2\"",
+            "`alerts.webhook` is no URL: expected one such as `https://alerts.example.com/hook`",
+        ),
+        (
+            "alerts.webhook = \"https://10.0.0.1/hunter2\"",
+            "`alerts.webhook` is in a private network: set `allow_private = true` next to it if that is meant",
+        ),
+    ] {
+        assert_eq!(only_error(toml, &[]), format!("test.toml:1: {expected}"), "{toml}");
+    }
+}
+
+#[test]
 fn values_without_a_unit_or_of_another_type_are_errors() {
     for (toml, expected) in [
         (
@@ -370,23 +395,6 @@ fn values_without_a_unit_or_of_another_type_are_errors() {
         (
             "telemetry.format = \"xml\"",
             "`telemetry.format` is `\"xml\"`: expected `\"pretty\"` or `\"json\"`",
-        ),
-        (
-            "telemetry.otlp_endpoint = \"x\"",
-            "`telemetry.otlp_endpoint`: expected a URL such as `http://127.0.0.1:4318`",
-        ),
-        (
-            "telemetry.trace_url = \"https://traces.example\"",
-            "`telemetry.trace_url`: expected a URL such as `https://traces.example/trace/{trace_id}`",
-        ),
-        ("telemetry.sample = 1.5", "`telemetry.sample` is 1.5: it must be 0 to 1"),
-        (
-            "alerts.webhook = \"hunter2\"",
-            "`alerts.webhook` is no URL: expected one such as `https://alerts.example.com/hook`",
-        ),
-        (
-            "alerts.webhook = \"https://10.0.0.1/hunter2\"",
-            "`alerts.webhook` is in a private network: set `allow_private = true` next to it if that is meant",
         ),
         (
             "analyst.provider = \"gpt\"",

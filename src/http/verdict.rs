@@ -46,13 +46,12 @@ impl State {
     /// True if this node can know that nothing is wrong by this rule. One that has just started has
     /// counted nothing yet, which does not mean that all is well.
     fn can_know(&self, rule: AlertRule) -> bool {
-        match rule {
-            AlertRule::RefusingWebhooks | AlertRule::JobsFailing | AlertRule::NotUnderstood => {
-                self.started.elapsed() >= Duration::from_secs(LATELY)
-            }
-            AlertRule::CanaryStale => self.board.canary().is_some(),
-            _ => true,
+        let counts =
+            [AlertRule::RefusingWebhooks, AlertRule::JobsFailing, AlertRule::NotUnderstood];
+        if counts.contains(&rule) {
+            return self.started.elapsed() >= Duration::from_secs(LATELY);
         }
+        rule != AlertRule::CanaryStale || self.board.canary().is_some()
     }
 
     /// How this daemon is, in one sentence, and what is wrong.

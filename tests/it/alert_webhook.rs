@@ -17,7 +17,8 @@ fn config(url: &str) -> String {
     format!(
         "[alerts]\nwebhook = \"{url}/hook?key=hunter2\"\nallow_private = true\n\
          [server]\npublic_url = \"https://post.example.com\"\n\
-         [[clients]]\nid = \"demo\"\n[clients.channels.sms]\n"
+         [[clients]]\nid = \"demo\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
+         send = {{ api_key = \"k-1\" }}\n"
     )
 }
 

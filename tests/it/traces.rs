@@ -226,17 +226,17 @@ on_both_daemons! {
         ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
         let spans = eventually(PATIENCE, async || {
             let spans = spans(&collector);
-            let are_there = ["POST /webhooks/{channel}/{client}", "process DELIVER_REPLY", "send sms"]
-                .iter()
-                .all(|name| !named(&spans, name).is_empty());
-            are_there.then_some(spans)
+            let awaited = ["POST /webhooks/{channel}/{client}", "process DELIVER_REPLY"];
+            awaited.iter().all(|name| !named(&spans, name).is_empty()).then_some(spans)
         })
         .await;
         let webhook = named(&spans, "POST /webhooks/{channel}/{client}")[0];
         let process = named(&spans, "process SMS_INBOUND_POST_PROCESS")[0];
+        let rule = named(&spans, "process AUTO_SEND_DELAYED")[0];
         let deliver = named(&spans, "process DELIVER_REPLY")[0];
-        assert!(is_below(process, webhook) && is_below(deliver, process), "{spans:?}");
-        assert!(links_to(deliver, process));
+        for (made, by) in [(process, webhook), (rule, process), (deliver, rule)] {
+            assert!(is_below(made, by) && links_to(made, by), "{} by {}", made.name, by.name);
+        }
         assert!(named(&spans, "chat m-1").iter().all(|it| it.trace_id == webhook.trace_id));
         assert!(is_below(named(&spans, "send sms")[0], deliver));
     }

@@ -237,7 +237,7 @@ mod tests {
         let names = ["id".to_owned(), "last_eror".to_owned()];
         let Err(Failure::Wrong(message)) = spec.columns_of(&names) else { panic!("taken") };
         assert!(message.contains("did you mean `last_error`?"), "{message}");
-        assert!(message.ends_with("locked_by, last_error"), "{message}");
+        assert!(message.ends_with("locked_by, last_error, trace_id"), "{message}");
         let chosen =
             spec.columns_of(&["run_at", "id", "run_at"].map(str::to_owned)).ok().expect("both");
         assert_eq!(chosen.iter().map(|it| it.name).collect::<Vec<_>>(), ["run_at", "id"]);

@@ -152,10 +152,8 @@ impl Traces {
             return TraceSpan::default();
         }
         let start = || SpanStart::new(format!("process {}", job.kind), SpanKind::Consumer);
-        let hop = match job.trace.map_or(Hop::None, |trace| trace.hop) {
-            _ if job.attempt > 1 => Hop::Retry,
-            hop => hop,
-        };
+        let made = job.trace.map_or(Hop::None, |trace| trace.hop);
+        let hop = if job.attempt > 1 { Hop::Retry } else { made };
         let is_canary = job.kind == crate::domain::job::SELF_CHECK && is_chosen(job.id);
         let span = match job.trace {
             Some(trace) if hop == Hop::None => {
@@ -219,14 +217,13 @@ impl Traces {
 
     fn begin(&self, trace_id: u128, parent: Option<u64>, start: SpanStart) -> TraceSpan {
         let at = TracePoint { trace_id, span_id: rand::random::<u64>().max(1) };
-        let now = SystemTime::now();
         let data = SpanData {
             span_context: context(at, false),
-            parent_span_id: parent.map_or(SpanId::INVALID, |id| SpanId::from(id)),
+            parent_span_id: parent.map_or(SpanId::INVALID, SpanId::from),
             parent_span_is_remote: false,
             span_kind: start.kind,
             name: start.name,
-            start_time: now,
+            start_time: now(),
             // Until it has ended.
             end_time: SystemTime::UNIX_EPOCH,
             attributes: Vec::new(),
@@ -244,7 +241,14 @@ impl Traces {
 /// True for one of [`CANARIES`] jobs. Ids of jobs that are made one by one are all even, so they are
 /// stirred first.
 const fn is_chosen(id: Id) -> bool {
-    (id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % CANARIES == 0
+    (id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(CANARIES)
+}
+
+/// The clock on the wall, since collectors compare it with that of others. A span may be shorter
+/// than a millisecond.
+#[expect(clippy::disallowed_methods, reason = "`wall_clock` has milliseconds")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 fn scope() -> InstrumentationScope {
@@ -285,13 +289,13 @@ impl TraceSpan {
     /// Sets an attribute. Texts are cut: none of them is long, unless a sender made it so.
     pub fn set(&self, name: &'static str, value: impl Into<TraceValue>) {
         self.change(|data| {
-            let value = match value.into() {
-                TraceValue::String(text) if text.as_str().len() > TEXT_MAX => {
-                    let cut = text.as_str().floor_char_boundary(TEXT_MAX);
-                    text.as_str().get(..cut).unwrap_or_default().to_owned().into()
-                }
-                value => value,
-            };
+            let mut value = value.into();
+            if let TraceValue::String(text) = &value
+                && text.as_str().len() > TEXT_MAX
+            {
+                let cut = text.as_str().floor_char_boundary(TEXT_MAX);
+                value = text.as_str().get(..cut).unwrap_or_default().to_owned().into();
+            }
             data.attributes.push(KeyValue::new(name, value));
         });
     }
@@ -322,7 +326,7 @@ impl TraceSpan {
 
     /// It is over now. It is sent later, with what becomes known of it until then.
     pub fn ended(&self) {
-        self.change(|data| data.end_time = SystemTime::now());
+        self.change(|data| data.end_time = now());
     }
 
     /// Runs `work` as this span: what it makes by [`current`] is a part of it.
@@ -352,7 +356,7 @@ impl Drop for LiveSpan {
         let Some(mut data) = lock(&self.data).take() else { return };
         let Some(outlet) = self.traces.0.outlet.get() else { return };
         if data.end_time == SystemTime::UNIX_EPOCH {
-            data.end_time = SystemTime::now();
+            data.end_time = now();
         }
         if outlet.queue.try_send(data).is_err() {
             outlet.dropped.inc();

@@ -655,7 +655,7 @@ fn by_hand() -> Vec<Row> {
         .finds(50),
         api("FIND_BY_REQUEST", [text("r777"), NEWEST, number(50)]).of(2).finds(2),
         writer("READ_DECIDED", [number(5)]).of(1).finds(1),
-        api("READ_TRACE", [number(5)]).of(1).finds(1),
+        api("READ_TRACES", [number(5)]).of(3).finds(1),
         writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
             .of(1)
             .finds(0),
