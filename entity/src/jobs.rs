@@ -30,7 +30,8 @@ pub struct Model {
     /// The channel of the message that brought it; null in jobs without a message, and if an
     /// earlier version stored it.
     pub channel: Option<String>,
-    /// The span that made it; null if its trace is not recorded, and if an earlier version stored it.
+    /// The span that made it; null if its trace is not recorded, and if an earlier version stored
+    /// it.
     pub trace: Option<String>,
     /// When it was due first.
     pub run_at: Instant,

@@ -117,7 +117,8 @@ impl AlertTeller {
             // What this node knows may be out of date when it leads again.
             return self.forget();
         }
-        // Judge, and see what was told before. Without that nothing is told: it would be told twice.
+        // Judge, and see what was told before. Without that nothing is told: it could be the second
+        // time.
         let judged = self.state.judge_alerts().await;
         let known = match &self.told {
             Some(told) => told.clone(),

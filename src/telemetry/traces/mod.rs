@@ -238,8 +238,8 @@ impl Traces {
     }
 }
 
-/// True for one of [`CANARIES`] jobs. Ids of jobs that are made one by one are all even, so they are
-/// stirred first.
+/// True for one of [`CANARIES`] jobs. Ids of jobs that are made one by one are all even, so they
+/// are stirred first.
 const fn is_chosen(id: Id) -> bool {
     (id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(CANARIES)
 }

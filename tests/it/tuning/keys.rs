@@ -639,8 +639,8 @@ fn of_sending() -> Vec<Row> {
 /// Keys whose effect other tests observe. A call lasts 10 seconds before a `timeout` ends it
 /// (`providers::transport::a_server_that_never_answers_is_lost`), and without `allow_private` the
 /// configuration of a provider on this machine is refused (`config::send_settings`), or the call is
-/// (`providers::transport::no_call_goes_where_it_may_not`). `traces` and `alert_webhook` observe the
-/// keys of `telemetry` and `alerts`.
+/// (`providers::transport::no_call_goes_where_it_may_not`). `traces` and `alert_webhook` observe
+/// the keys of `telemetry` and `alerts`.
 const SEEN_ELSEWHERE: &[&str] = &[
     "clients.*.channels.*.send.timeout",
     "clients.*.channels.*.send.allow_private",

@@ -37,8 +37,8 @@ pub const LIVE: &[&str] = &[
 ];
 
 /// Keys that need a restart. Of most of them an effect is observed here; of `max_connections`,
-/// `acquire_timeout`, `pooler`, `commit_lanes`, `lease` and `otlp_endpoint` that the value of the next start is the
-/// new one, since on an idle SQLite they show no effect.
+/// `acquire_timeout`, `pooler`, `commit_lanes`, `lease` and `otlp_endpoint` that the value of the
+/// next start is the new one, since on an idle SQLite they show no effect.
 pub const RESTART: &[&str] = &[
     "server.bind",
     "server.workers",
