@@ -11,9 +11,7 @@ pub use self::handle::Ledger;
 
 pub(super) use self::{effects::UPDATE_MESSAGES, sends::end_unclaimed};
 
-use crate::domain::{
-    Effect, Id, JobKind, job::FailureReason, sending::SendEnd, trace::JobTrace,
-};
+use crate::domain::{Effect, Id, JobKind, job::FailureReason, sending::SendEnd, trace::JobTrace};
 use crate::store::{
     Claim, FreePlaces,
     engine::{
