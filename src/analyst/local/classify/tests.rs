@@ -5,6 +5,7 @@ use Sentiment::{
     MeetingBooked, MeetingRequested, Neutral, NotInterested, OutOfOffice,
 };
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn heard(new_text: &str) -> Heard<'_> {
     Heard {
@@ -753,12 +754,21 @@ fn a_signature_is_not_judged() {
 }
 
 #[test]
-fn a_huge_text_is_judged_quickly() {
-    let texts = ["a ".repeat(1_500_000), "call me not ".repeat(250_000), "?".repeat(3_000_000)];
-    for text in texts {
-        let started = tokio::time::Instant::now();
-        classify(&heard(&text));
-        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+fn the_time_to_judge_a_text_grows_no_faster_than_the_text() {
+    /// The fastest of some runs, which other load on the machine disturbs least.
+    fn fastest(text: &str) -> Duration {
+        let runs = (0..3).map(|_| {
+            let started = tokio::time::Instant::now();
+            classify(&heard(text));
+            started.elapsed()
+        });
+        runs.min().unwrap()
+    }
+    for part in ["a ", "call me not ", "?"] {
+        let text = |bytes: usize| part.repeat(bytes / part.len());
+        let (small, large) = (fastest(&text(150_000)), fastest(&text(1_500_000)));
+        // Ten times the text; quadratic work would be a hundred times as much.
+        assert!(large < small * 40, "{part:?}: {small:?}, then {large:?}");
     }
 }
 
