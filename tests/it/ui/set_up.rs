@@ -70,10 +70,11 @@ async fn the_configuration_is_shown_with_its_places_and_a_refusal_with_its_line(
     assert_eq!(reload(&daemon).await, "/config?done=unchanged");
 
     // A file that is wrong is refused with its line, and what ran runs on.
-    daemon.configure(&format!("{CONFIG}[ingest]\nqueue = \"<script>\"\n"));
+    let wrong = format!("{CONFIG}[ingest]\nqueue = \"<script>\"\n");
+    daemon.configure(&wrong);
     assert_eq!(reload(&daemon).await, "/config?done=refused");
     let refused = page(&daemon, "/config?done=refused").await;
-    let line = CONFIG.lines().count() + 2;
+    let line = wrong.lines().count();
     refused.has("were refused").has(&format!("test.toml:{line}"));
     refused.has("ingest.queue").lacks("<script>\"");
     // Once it is mended, a key that needs a restart waits.
