@@ -22,7 +22,7 @@ before(async () => {
   const last = await fill();
   pages = [
     '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
-    '/actors', '/received', '/received?tab=quarantine', await one('/quarantine'), '/deliveries', await one('/deliveries'),
+    '/actors', '/received', '/received?tab=quarantine', '/deliveries', await one('/deliveries'),
     '/clients', '/clients/acme', '/config', '/system', '/audit', '/search?q=nobody%40example.com', '/login',
   ];
   if (shots) fs.mkdirSync(shots, { recursive: true });

@@ -22,7 +22,7 @@ const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
 /// What the watchers have seen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct WatchersSaw {
     /// Bytes of all streams.
     pub(super) stream_bytes: usize,
     /// Pages loaded.
@@ -32,13 +32,13 @@ pub(super) struct Seen {
 /// Watchers at work, on a thread of their own.
 pub(super) struct Watchers {
     stop: oneshot::Sender<()>,
-    seen: oneshot::Receiver<anyhow::Result<Seen>>,
+    seen: oneshot::Receiver<anyhow::Result<WatchersSaw>>,
     thread: JoinHandle<()>,
 }
 
 impl Watchers {
-    /// Opens `streams` streams of the daemon at `url`, up to [`STREAMS_OF_USER`] for each token, and
-    /// returns once all are open.
+    /// Opens `streams` streams of the daemon at `url`, up to [`STREAMS_OF_USER`] for each token,
+    /// and returns once all are open.
     ///
     /// # Errors
     /// If a stream is refused.
@@ -71,7 +71,7 @@ impl Watchers {
     ///
     /// # Errors
     /// If a stream or a page has failed meanwhile.
-    pub(super) async fn stop(self) -> anyhow::Result<Seen> {
+    pub(super) async fn stop(self) -> anyhow::Result<WatchersSaw> {
         // They may have ended by themselves.
         self.stop.send(()).ok();
         let seen = self.seen.await.context("the watchers ended without a result")?;
@@ -88,11 +88,11 @@ async fn watch(
     tokens: &[String],
     opened: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<Seen> {
+) -> anyhow::Result<WatchersSaw> {
     // Fails only if it is installed already.
     rustls::crypto::ring::default_provider().install_default().ok();
     let client = Client::builder().no_proxy().tls_certs_only([]).local_address(SOURCE).build()?;
-    let (mut readers, mut seen) = (JoinSet::new(), Seen { stream_bytes: 0, pages: 0 });
+    let (mut readers, mut seen) = (JoinSet::new(), WatchersSaw { stream_bytes: 0, pages: 0 });
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     for number in 0..streams {
         let token = tokens.get(number / STREAMS_OF_USER).context("there are too few users")?;

@@ -75,7 +75,7 @@ async fn the_configuration_is_shown_with_its_places_and_a_refusal_with_its_line(
     assert_eq!(reload(&daemon).await, "/config?done=refused");
     let refused = page(&daemon, "/config?done=refused").await;
     let line = wrong.lines().count();
-    refused.has("were refused").has(&format!("test.toml:{line}"));
+    refused.has("were refused").has(&format!("test.toml</bdi>:{line}"));
     refused.has("ingest.queue").lacks("<script>\"");
     // Once it is mended, a key that needs a restart waits.
     daemon.configure(&format!("{CONFIG}[server]\nworkers = 3\n"));
