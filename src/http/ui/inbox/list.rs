@@ -100,7 +100,8 @@ fn filter(inbox: &InboxShown<'_>) -> Markup {
         }
         @for name in ["q", "tag", "channel", "campaign"] {
             @if let Some(value) = visit.given(name) {
-                span.chips { a href=(visit.with(name, None)) aria-label={ "Leave out the filter " (name) } {
+                span.chips { a href=(visit.with(name, None)) {
+                    span.vh { "Leave out the filter " }
                     (name) ": " (outside(value)) (Sign::Cancelled)
                 } }
             }
