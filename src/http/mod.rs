@@ -31,6 +31,7 @@ mod verdict;
 mod webhook_answers;
 mod webhooks;
 
+pub(crate) use self::live::OF_OWNER_MAX as STREAMS_OF_USER;
 pub use self::{
     admin::FallbackToken,
     connections::ClosableServer,

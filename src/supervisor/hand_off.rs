@@ -200,9 +200,7 @@ impl LentSlots for LentGroup {
     }
 
     fn note(&self, job_ids: &[Id]) {
-        if !job_ids.is_empty() {
-            self.desk.setup.unstarted.note(job_ids);
-        }
+        self.desk.setup.unstarted.note(job_ids);
     }
 
     fn start(&self, claims: Vec<Claim>) {

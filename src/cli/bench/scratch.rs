@@ -1,11 +1,11 @@
 //! A database that is made for a measurement and removed afterwards, and daemons that use it.
 
-use super::{BenchArgs, channel, watchers::STREAMS_OF_USER};
+use super::{BenchArgs, channel};
 use crate::{
     app::{Daemon, Role},
     config::{self, DatabaseUrl, Loaded, Sources},
     domain::job::SELF_CHECK,
-    http,
+    http::{self, STREAMS_OF_USER},
     registry::{self, Registry},
     store::{self, Store, StoreRuntime},
 };

@@ -1,6 +1,7 @@
 //! People who look at the pages while a measurement runs: event streams that are read as they come,
 //! and the overview, loaded once a second.
 
+use crate::http::STREAMS_OF_USER;
 use anyhow::Context;
 use reqwest::{Client, Response, header};
 use std::{
@@ -10,8 +11,6 @@ use std::{
 };
 use tokio::{sync::oneshot, task::JoinSet, time::Instant};
 
-/// The most event streams that one user may have open.
-pub(super) const STREAMS_OF_USER: usize = 8;
 /// What the streams tell of.
 const STREAM: &str = "/api/v1/events?topics=totals,pools,actors";
 const PAGE: &str = "/";

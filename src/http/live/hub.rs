@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// The most streams of a daemon.
 pub(in crate::http) const STREAMS_MAX: usize = 64;
 /// The most streams of one owner: a user, with all sessions, or a caller of the API.
-pub(in crate::http) const OF_OWNER_MAX: usize = 8;
+pub(crate) const OF_OWNER_MAX: usize = 8;
 /// How often a stream on which nothing happens shows that it lives. Proxies end silent connections.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");

@@ -10,8 +10,9 @@ mod queue;
 mod topic;
 pub(in crate::http) mod values;
 
+pub(crate) use self::hub::OF_OWNER_MAX;
 pub(in crate::http) use self::{
-    hub::{Hub, OF_OWNER_MAX, STREAMS_MAX, StreamRefusal, UpdateStream},
+    hub::{Hub, STREAMS_MAX, StreamRefusal, UpdateStream},
     pulse::{beat, series},
     topic::Topic,
 };

@@ -36,8 +36,8 @@ sql! {
            select 1 from job_ready r where r.kind = k.kind and r.turn >= k.floor and r.turn is not null and r.node is null)) \
          order by g.line returning line, turn";
 
-    /// Of these kinds, those that somebody has claimed before and of which no head waits in the
-    /// database. Once for each kind by `job_ready_turn`, as above.
+    /// The kinds that have been claimed before and have no waiting head in the database. Looks once
+    /// for each kind, by `job_ready_turn`, as above.
     static READ_CALM_KINDS =
         "select k.kind from @rows($1, kind text, floor bigint) k \
          where exists (select 1 from job_clock c where c.kind = k.kind) and not exists ( \
