@@ -245,6 +245,11 @@ impl Visit {
         &self.state
     }
 
+    /// The address of a trace's page, with a place for its id, if the configuration has one.
+    pub(super) fn trace_url(&self) -> Option<String> {
+        self.state().config.get().telemetry.trace_url.clone()
+    }
+
     pub(super) fn api(&self) -> &ApiState {
         &self.api
     }

@@ -2,7 +2,6 @@
 
 use super::{first_line, id_in, mark_of};
 use crate::{
-    config::TRACE_ID,
     domain::{
         Id, JobStatus, Timestamp,
         explain::{Explanation, FactValue},
@@ -18,7 +17,7 @@ use crate::{
             parts::{
                 ButtonLook, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, button, clock,
                 command, dialog, duration, id, id_link, live, long_text, note, one_line, outside,
-                post_form, since,
+                post_form, since, trace_link,
             },
             visit::Visit,
         },
@@ -365,21 +364,18 @@ fn about(
                     dt { "Delivery" } dd { (in_thread(job.delivery_id)) }
                     dt { "Kind" } dd { a.mono href=(visit.to_with("/jobs", &[("kind", &job.kind)])) { (job.kind) } }
                     dt { "Node" } dd { @if let Some(node) = job.node { (id(node)) } @else { (dash()) } }
-                    dt { "Trace" } dd { (trace_link(visit, job.trace_id.as_deref())) }
+                    dt { "Trace" }
+                    dd {
+                        @match &job.trace_id {
+                            Some(trace_id) => (trace_link(visit.trace_url().as_deref(), trace_id)),
+                            None => { span.z { "not recorded" } },
+                        }
+                    }
                     dt { "Dedupe key" } dd.mono { (outside(&dedupe_key(&job.client_id, job.subject_id, &job.kind))) }
                 }
             }
         }
     })
-}
-
-/// The id of a trace, linked to its page if the configuration says where that is.
-fn trace_link(visit: &Visit, trace_id: Option<&str>) -> Markup {
-    let Some(trace_id) = trace_id else { return html! { span.z { "not recorded" } } };
-    match &visit.state().config.get().telemetry.trace_url {
-        Some(url) => html! { a.mono href=(url.replace(TRACE_ID, trace_id)) { (trace_id) } },
-        None => html! { span.mono { (trace_id) } },
-    }
 }
 
 /// `POST /jobs/{id}/retry`.

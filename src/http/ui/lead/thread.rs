@@ -8,7 +8,7 @@ use crate::{
     domain::Timestamp,
     http::{
         api::{DeliveryJson, DraftJson, MessageJson},
-        ui::parts::{Sign, StateMark, TEXT_CHARS_MAX, Tone, clock, id_link, outside},
+        ui::parts::{Sign, StateMark, TEXT_CHARS_MAX, Tone, clock, id_link, outside, trace_link},
     },
 };
 use maud::{Markup, html};
@@ -124,6 +124,8 @@ fn done_about(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
         shown.lead.drafts.iter().filter(|it| it.message_id == message.id).collect();
     let jobs: Vec<_> =
         shown.read.detail.jobs.iter().filter(|it| it.message_id == Some(message.id.0)).collect();
+    // The first job of a message is made where the message is stored.
+    let trace_id = jobs.iter().min_by_key(|it| it.id).and_then(|it| it.trace_id.as_deref());
     html! {
         details.fold {
             summary {
@@ -151,6 +153,9 @@ fn done_about(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
                             @if let Some(note) = draft.note { ": " (outside(note)) }
                         }
                     }
+                }
+                @if let Some(trace_id) = trace_id {
+                    li { "trace " (trace_link(shown.visit.trace_url().as_deref(), trace_id)) }
                 }
                 @for job in jobs {
                     li { (StateMark::of_job(job.status).quiet()) " " span.mono { (job.kind) } " " (id_link("/jobs", job.id)) }

@@ -1,7 +1,7 @@
 //! Ids: whole in the document, cut in the middle on the screen, whole again with the focus.
 
 use super::at;
-use crate::domain::visible::visible;
+use crate::{config::TRACE_ID, domain::visible::visible};
 use maud::{Markup, html};
 use std::fmt::Display;
 
@@ -18,6 +18,15 @@ pub(in crate::http::ui) fn id(text: impl Display) -> Markup {
 pub(in crate::http::ui) fn id_link(path: &str, id: impl Display) -> Markup {
     let text = id.to_string();
     html! { a.id href=(at(format!("{path}/{text}"))) { (cut(&text)) } }
+}
+
+/// The id of a trace. It leads to the trace's page if `trace_url` (of the configuration) says where
+/// that is.
+pub(in crate::http::ui) fn trace_link(trace_url: Option<&str>, trace_id: &str) -> Markup {
+    match trace_url {
+        Some(url) => html! { a.mono href=(url.replace(TRACE_ID, trace_id)) { (trace_id) } },
+        None => html! { span.mono { (trace_id) } },
+    }
 }
 
 fn cut(text: &str) -> Markup {

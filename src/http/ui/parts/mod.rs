@@ -22,7 +22,7 @@ pub(super) use self::{
     chips::{Chip, Segment, chips, segments},
     dialog::dialog,
     form::{ButtonLook, button, choice, field, hidden_input, link_button, post_form},
-    id::{id, id_link},
+    id::{id, id_link, trace_link},
     live::{live, live_count},
     mark::{StateMark, Tone},
     note::{banner, command, copy_button, empty, new_rows, note, older},
