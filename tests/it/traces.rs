@@ -7,9 +7,10 @@ use crate::{
         eventually,
         model_server::{ModelServer, Reply},
         receiver::Receiver,
-        web::{ask, sms},
+        web::{ask, mail, sms},
     },
     ui,
+    webhooks::signed,
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -204,12 +205,16 @@ on_both_daemons! {
         assert!(is_below(http, send));
         assert_eq!(attribute(http, "http.response.status_code"), "200");
 
-        // The job tells its trace, and no span tells a text, a name or an address.
+        // The job and the lead's page tell the trace, and no span tells a text, a name or an address.
         let job = get(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
         let trace_id: String = webhook.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(job["trace_id"], trace_id, "{job}");
-        let page = ui::page(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
-        page.has(&format!("href=\"https://traces.example.com/of/{trace_id}?a=1\""));
+        let pages =
+            [format!("/jobs/{}", posted.job_ids()[0]), format!("/leads/{}", posted.field("lead_id"))];
+        for page in pages {
+            let page = ui::page(&daemon, &page).await;
+            page.has(&format!("href=\"https://traces.example.com/of/{trace_id}?a=1\""));
+        }
         let all = format!("{spans:?}");
         for told in [TEXT, "call me", "k-1", "127.0.0.1", "+1"] {
             assert!(!all.contains(told), "{told}");
@@ -239,6 +244,34 @@ on_both_daemons! {
         }
         assert!(named(&spans, "chat m-1").iter().all(|it| it.trace_id == webhook.trace_id));
         assert!(is_below(named(&spans, "send sms")[0], deliver));
+    }
+
+    async fn what_a_person_replays_is_a_trace_of_its_own_linked_back(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 0.0);
+        let daemon = place.start(&format!("{config}{}", signed::CONFIG)).await;
+        assert_eq!(signed::post_signed(&daemon, "d1", &mail(1)).await.outcome(), "accepted");
+        let id = signed::held(&signed::post_signed(&daemon, "d1", &mail(2)).await);
+        let path = format!("/quarantine/{id}/replay");
+        let replayed = ask(daemon.api(Method::POST, &path)).await;
+        assert_eq!(replayed.outcome(), "accepted", "{replayed:?}");
+        let job_ids = replayed.job_ids();
+        let is_of_it = |it: &Span| {
+            it.name.starts_with("process ")
+                && job_ids.contains(&attribute(it, "messaging.message.id"))
+        };
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            (spans.iter().any(is_of_it) && !named(&spans, "replay").is_empty()).then_some(spans)
+        })
+        .await;
+        let [replay] = named(&spans, "replay")[..] else { panic!("{spans:?}") };
+        for process in spans.iter().filter(|it| is_of_it(it)) {
+            assert!(links_to(process, replay) && process.trace_id != replay.trace_id);
+            assert_eq!(attribute(process, "postroom.hop"), "replayed");
+        }
+        // Of what no person asked for, nothing is recorded.
+        assert!(named(&spans, "POST /webhooks/{channel}/{client}").is_empty());
     }
 
     async fn what_is_not_sampled_is_not_sent_and_a_retry_always_is(place: Place) {

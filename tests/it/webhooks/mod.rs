@@ -8,4 +8,4 @@ mod quarantine;
 mod rules;
 mod secrets;
 mod sequences;
-mod signed;
+pub(crate) mod signed;

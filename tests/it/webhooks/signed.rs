@@ -12,7 +12,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::hmac;
 use serde_json::{Value, json};
 
-const CONFIG: &str = r#"
+/// A client whose e-mails and texts are signed.
+pub(crate) const CONFIG: &str = r#"
 [[clients]]
 id = "signed"
 channels.instantly.signature = { scheme = "standard_webhooks", secrets = ["whsec_c2VjcmV0LW9uZS1vZi0xNg==", "plain-secret-two"] }
@@ -21,7 +22,7 @@ channels.sms = { account = "418", signature = { scheme = "ghl" } }
 
 /// The id of the item that is quarantined because its delivery's id came before with another body.
 #[track_caller]
-fn held(answer: &Answer) -> String {
+pub(crate) fn held(answer: &Answer) -> String {
     let told = (answer.status, answer.outcome(), answer.field("reason"));
     assert_eq!(told, (200, "quarantined", "same_id_other_body"), "{answer:?}");
     answer.field("quarantine_id").to_owned()
@@ -29,6 +30,11 @@ fn held(answer: &Answer) -> String {
 
 fn now() -> i64 {
     postroom::store::wall_clock().as_millis() / 1_000
+}
+
+/// Posts an e-mail of that client, signed with one of its secrets.
+pub(crate) async fn post_signed(daemon: &Daemon, id: &str, body: &Value) -> Answer {
+    post(daemon, id, now(), b"secret-one-of-16", &body.to_string()).await
 }
 
 async fn post(daemon: &Daemon, id: &str, timestamp: i64, secret: &[u8], body: &str) -> Answer {
@@ -93,9 +99,7 @@ on_both_daemons! {
 
     async fn an_earlier_delivery_id_with_another_body_is_kept_for_a_person(place: Place) {
         let daemon = place.start(CONFIG).await;
-        let put = async |id: &str, body: &Value| {
-            post(&daemon, id, now(), b"secret-one-of-16", &body.to_string()).await
-        };
+        let put = async |id: &str, body: &Value| post_signed(&daemon, id, body).await;
         let first = put("m1", &mail(1)).await;
         assert_eq!(first.outcome(), "accepted", "{first:?}");
         let id = held(&put("m1", &mail(2)).await);
@@ -129,9 +133,7 @@ on_both_daemons! {
 
     async fn a_delivery_that_was_stored_without_its_bodys_hash_is_known_by_its_id_alone(place: Place) {
         let daemon = place.start(CONFIG).await;
-        let put = async |id: &str, body: &Value| {
-            post(&daemon, id, now(), b"secret-one-of-16", &body.to_string()).await
-        };
+        let put = async |id: &str, body: &Value| post_signed(&daemon, id, body).await;
         assert_eq!(put("m1", &mail(1)).await.outcome(), "accepted");
         let peek = Peek::of(&daemon).await;
         peek.execute("update message_keys set body_hash = null").await;
