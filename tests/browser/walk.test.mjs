@@ -22,7 +22,7 @@ before(async () => {
   const last = await fill();
   pages = [
     '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
-    '/actors', '/received', '/received?tab=quarantine', '/deliveries', await one('/deliveries'),
+    '/actors', '/received', '/received?tab=quarantine', await one('/quarantine'), '/deliveries', await one('/deliveries'),
     '/clients', '/clients/acme', '/config', '/system', '/audit', '/search?q=nobody%40example.com', '/login',
   ];
   if (shots) fs.mkdirSync(shots, { recursive: true });
@@ -47,7 +47,7 @@ async function fill() {
   let last;
   for (let n = 0; n < 24; n += 1) last = await daemon.sms(n % 4 === 3 ? 'nord' : 'acme', n, texts[n % texts.length]);
   // What is not understood, what no client has, and what comes with a wrong secret.
-  const lead = { lead_email: 'a@example.com', email_account: 'us@example.com', campaign_id: 'c1' };
+  const lead = { lead_email: 'a@example.com', email_account: 'us@example.com', campaign_id: 'c1', email_id: 'mail1' };
   const unknown = { event_type: 'something_new', timestamp: '2025-10-15T21:49:49.188Z', reply_text: 'What is this?', ...lead };
   await daemon.webhook('instantly', 'nord', unknown);
   for (const client of ['nobody', 'acme']) await fetch(`${daemon.base}/webhooks/sms/${client}`, { method: 'POST', body: '{}' });
