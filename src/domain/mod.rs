@@ -19,6 +19,7 @@ pub mod holidays;
 pub mod intensity;
 pub mod job;
 mod job_state;
+pub(crate) mod lazy_pattern;
 pub mod lead;
 pub mod mail_subject;
 pub mod model_call;

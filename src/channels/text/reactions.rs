@@ -3,7 +3,7 @@
 //!
 //! It starts with a word or a sign for the reaction, and then quotes our own words.
 
-use regex::Regex;
+use crate::domain::lazy_pattern::LazyPattern;
 use std::sync::LazyLock;
 
 /// The most bytes before the quotation.
@@ -73,27 +73,29 @@ const FILES: &str = concat!(
 );
 
 struct Patterns {
-    head: Regex,
-    sign: Regex,
-    behind: Regex,
-    file: Regex,
+    head: LazyPattern,
+    sign: LazyPattern,
+    behind: LazyPattern,
+    file: LazyPattern,
 }
 
-static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
-    let whole = |text: &str| Regex::new(&format!(r"(?i)^(?:{text})[ :\u{{a0}}\u{{202f}}]*$")).ok();
-    Some(Patterns {
-        head: whole(VERBS)?,
+static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
+    let whole = |text: &str| LazyPattern::new(format!(r"(?i)^(?:{text})[ :\u{{a0}}\u{{202f}}]*$"));
+    Patterns {
+        head: whole(VERBS),
         // A sign, and at most one short word: 👍 to, 👍 zu.
-        sign: Regex::new(r"^[\p{So}\p{Sk}\u{203c}\u{2049}\u{2753}\u{2757}\u{fe0f}\u{200d}]+(?:\s+\p{L}{1,6})?\s*:?\s*$").ok()?,
-        behind: whole(BEHIND)?,
-        file: whole(FILES)?,
-    })
+        sign: LazyPattern::new(
+            r"^[\p{So}\p{Sk}\u{203c}\u{2049}\u{2753}\u{2757}\u{fe0f}\u{200d}]+(?:\s+\p{L}{1,6})?\s*:?\s*$",
+        ),
+        behind: whole(BEHIND),
+        file: whole(FILES),
+    }
 });
 
 /// `text` without the reaction at its start; `None` if it starts with none. Empty if the reaction
 /// is all of it.
 pub(super) fn without_reaction(text: &str) -> Option<&str> {
-    let patterns = PATTERNS.as_ref()?;
+    let patterns = &*PATTERNS;
     let text = text.trim_matches(is_unseen);
     let (first, below) = text.split_once('\n').unwrap_or((text, ""));
     if first.len() <= HEAD_MAX && patterns.file.is_match(plain(first).trim_end_matches('.')) {
@@ -195,6 +197,14 @@ mod tests {
     use proptest::prelude::*;
 
     const OURS: &str = "Hi Rita, want a demo? Reply STOP to opt out";
+
+    #[test]
+    fn all_patterns_are_valid() {
+        let Patterns { head, sign, behind, file } = &*PATTERNS;
+        for pattern in [head, sign, behind, file] {
+            assert!(!pattern.as_str().is_empty());
+        }
+    }
 
     #[rustfmt::skip]
     const HEADS: &[&str] = &[

@@ -1,5 +1,6 @@
 //! Quotes by their shape, in languages that nobody has listed (docs/RULES.md TEXT).
 
+use crate::domain::lazy_pattern::LazyPattern;
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -17,30 +18,32 @@ const HEADERS_MAX: usize = 12;
 
 struct Shapes {
     /// `Sam <sam@x.example>`, `Sam [mailto:sam@x.example]`, `Sam (sam@x.example)`.
-    named: Regex,
-    address: Regex,
-    year: Regex,
-    time: Regex,
-    date: Regex,
+    named: LazyPattern,
+    address: LazyPattern,
+    year: LazyPattern,
+    time: LazyPattern,
+    date: LazyPattern,
     /// A phone number or a web address, which a visiting card has and a header never has.
-    card: Regex,
-    card_label: Regex,
+    card: LazyPattern,
+    card_label: LazyPattern,
 }
 
-static SHAPES: LazyLock<Option<Shapes>> = LazyLock::new(|| {
-    Some(Shapes {
-        named: Regex::new(r"[<(\[]\s?(?:<|mailto:)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,190}[>)\]]").ok()?,
-        address: Regex::new(r"[^\s<>()\[\]@:]{1,64}@[^\s<>()\[\]@]{1,190}\.[^\s<>()\[\]@]{1,20}").ok()?,
-        year: Regex::new(r"(?-u:\b)(?:19|20|25|14)[0-9]{2}(?-u:\b)|(?:[٠-٩]|[۰-۹]){4}").ok()?,
-        time: Regex::new(r"(?-u:\b)[0-9]{1,2}(?:[:.h時点시] ?)[0-9]{2}(?-u:\b)").ok()?,
-        date: Regex::new(r"(?-u:\b)[0-9]{1,4}[./-] ?[0-9]{1,2}[./-] ?[0-9]{1,4}(?-u:\b)").ok()?,
-        card: Regex::new(r"(?i)^\W*(?:\+?[0-9(][0-9 ()./-]{6,}[0-9]|(?:https?://|www\.)\S+|[^\s@]+@[^\s@]+)\W*$").ok()?,
-        card_label: Regex::new(concat!(
-            r"(?i)^(?:name|full name|my (?:name|e-?mail|number|phone|address)|e-?mail(?: address)?|mail|phone(?: number)?|mobile|cell|tel|telephone",
-            r"|telefon|téléphone|teléfono|telefono|telefone|address|company|website|web|title|role|budget|time|place|location|where|when|who|what|why|how",
-            r"|price|cost|quantity|size|start|end|zeit|ort|preis|firma|adresse|heure|lieu|hora|lugar|ora|luogo|local|tijd|plaats|deadline|timeline|option [0-9a-c])$",
-        )).ok()?,
-    })
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes {
+    named: LazyPattern::new(
+        r"[<(\[]\s?(?:<|mailto:)?[^\s<>()\[\]@]{1,64}@[^\s<>()\[\]@]{1,190}[>)\]]",
+    ),
+    address: LazyPattern::new(r"[^\s<>()\[\]@:]{1,64}@[^\s<>()\[\]@]{1,190}\.[^\s<>()\[\]@]{1,20}"),
+    year: LazyPattern::new(r"(?-u:\b)(?:19|20|25|14)[0-9]{2}(?-u:\b)|(?:[٠-٩]|[۰-۹]){4}"),
+    time: LazyPattern::new(r"(?-u:\b)[0-9]{1,2}(?:[:.h時点시] ?)[0-9]{2}(?-u:\b)"),
+    date: LazyPattern::new(r"(?-u:\b)[0-9]{1,4}[./-] ?[0-9]{1,2}[./-] ?[0-9]{1,4}(?-u:\b)"),
+    card: LazyPattern::new(
+        r"(?i)^\W*(?:\+?[0-9(][0-9 ()./-]{6,}[0-9]|(?:https?://|www\.)\S+|[^\s@]+@[^\s@]+)\W*$",
+    ),
+    card_label: LazyPattern::new(concat!(
+        r"(?i)^(?:name|full name|my (?:name|e-?mail|number|phone|address)|e-?mail(?: address)?|mail|phone(?: number)?|mobile|cell|tel|telephone",
+        r"|telefon|téléphone|teléfono|telefono|telefone|address|company|website|web|title|role|budget|time|place|location|where|when|who|what|why|how",
+        r"|price|cost|quantity|size|start|end|zeit|ort|preis|firma|adresse|heure|lieu|hora|lugar|ora|luogo|local|tijd|plaats|deadline|timeline|option [0-9a-c])$",
+    )),
 });
 
 /// A line without the blanks and the marks of writing direction around it.
@@ -73,7 +76,7 @@ fn is_mark(char: char) -> bool {
 /// True if `lines` start with three or more headers of a mail: one holds an address or a date, and
 /// none is a line of a visiting card or of an agenda.
 pub(super) fn starts_headers(lines: &[&str]) -> bool {
-    let Some(shapes) = SHAPES.as_ref() else { return false };
+    let shapes = &*SHAPES;
     if lines.first().is_none_or(|line| line.len() > LINE_BYTES_MAX || header(line).is_none()) {
         return false;
     }
@@ -125,7 +128,7 @@ pub(super) fn starts_headers(lines: &[&str]) -> bool {
 /// How many lines an introduction at the start of `lines` takes: an address beside a name, a date,
 /// and a colon at the end. It may be broken over several lines. `None` if there is none.
 pub(super) fn introduction(lines: &[&str]) -> Option<usize> {
-    let shapes = SHAPES.as_ref()?;
+    let shapes = &*SHAPES;
     let first = shown(lines.first()?);
     if first.is_empty() || first.len() > LINE_BYTES_MAX || first.starts_with('>') {
         return None;
@@ -182,4 +185,17 @@ pub(super) fn is_marked(line: &str) -> bool {
 fn is_comparison(line: &str) -> bool {
     line.trim_start_matches('>')
         .starts_with(|char: char| char.is_ascii_digit() || "=$€£-".contains(char))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_patterns_are_valid() {
+        let Shapes { named, address, year, time, date, card, card_label } = &*SHAPES;
+        for pattern in [named, address, year, time, date, card, card_label] {
+            assert!(!pattern.as_str().is_empty());
+        }
+    }
 }

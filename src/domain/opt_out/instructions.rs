@@ -1,6 +1,7 @@
 //! Instructions how to opt out ("Reply STOP to opt out"). A message that repeats one does not opt
 //! out.
 
+use crate::domain::lazy_pattern::LazyPattern;
 use regex::Regex;
 
 /// What an instruction tells people to do. Forms that people use of themselves are missing: "I
@@ -39,71 +40,69 @@ const BETWEEN: &str = concat!(
 /// text after it start with `^`.
 pub(super) struct Instructions {
     /// Before: "reply STOP to …".
-    told_to: Regex,
+    told_to: LazyPattern,
     /// Before: "reply with the word …".
-    told_word: Regex,
+    told_word: LazyPattern,
     /// Before: "STOP to …", "STOP=…".
-    keyword_for: Regex,
+    keyword_for: LazyPattern,
     /// Before: "to …", "if you want to …", at the start of a clause.
-    purpose: Regex,
+    purpose: LazyPattern,
     /// After: how to do it ("… reply STOP", a link).
-    means: Regex,
+    means: LazyPattern,
     /// After: ": reply …", "= STOP", " here".
-    follows: Regex,
+    follows: LazyPattern,
     /// Before: "you can … at any time".
-    may: Regex,
+    may: LazyPattern,
     /// Before: "your text said …".
-    reported: Regex,
+    reported: LazyPattern,
     /// Before an instruction's verb: "I have …", which makes it a report of the lead's own deed.
-    own_deed: Regex,
+    own_deed: LazyPattern,
 }
 
 impl Instructions {
-    /// All patterns, each made by `regex`.
-    pub(super) fn by(
-        regex: &mut dyn FnMut(&str) -> Result<Regex, regex::Error>,
-    ) -> Result<Self, regex::Error> {
-        Ok(Self {
+    /// All patterns, each made by `pattern`.
+    pub(super) fn by(pattern: &mut dyn FnMut(&str) -> LazyPattern) -> Self {
+        Self {
             // reply STOP (to 12345) to (be) …
-            told_to: regex(&format!(
-                r#"\b{DO}\b(?: [^ .!?;]+){{0,6}}? ?["'(*<\[:]*\b{KEYWORD}\b["')*>\]]*(?: (?:to|at|an|au|al|a) \+?[0-9-]+)?,? ?{SO_THAT}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
-            ))?,
+            told_to: pattern(&format!(
+                r#"\b{DO}\b(?: [^ .!?;]+){{0,6}}? ?["'(*<\[:]*\b{KEYWORD}\b["')*>\]]*(?: (?:to|at|an|au|al|a) \+?[0-9-]+),? ?{SO_THAT}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
+            )),
             // reply (with the word) "…
-            told_word: regex(&format!(
+            told_word: pattern(&format!(
                 r#"(?:^|[^a-z']){DO}(?: (?:us|back|with|by|in|a|an|the|one|word|words|saying|mit|dem|wort|par|avec|con|la|palabra|le|mot|com|met))*:? ?["'(*<\[]*$"#
-            ))?,
+            )),
             // STOP to …, STOP=…
-            keyword_for: regex(&format!(
+            keyword_for: pattern(&format!(
                 r#"(?:^|[^a-z']){BARE_KEYWORD}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
-            ))?,
+            )),
             // To …, if you want to …, at the start of a clause.
-            purpose: regex(concat!(
+            purpose: pattern(concat!(
                 r#"(?:^|[.,;:!?"'(\n-] ?|\bor |\band |\boder |\bou |\bo |\be )(?:in order )?(?:to|um|zum|zur|pour|para|per|om|for at|for att)"#,
                 r#"(?: (?:vous|te|se|sich|dich|be|get|completely|immediately))* ?$|\b(?:if )?you(?:'d| would)? (?:also |really |ever )?(?:like|want|wish|prefer|choose|decide|need) (?:me |us )?to (?:be |get )?$|\b(?:wenn|falls) (?:sie|du) ?$"#,
-            ))?,
-            means: regex(&format!(
+            )),
+            means: pattern(&format!(
                 r#"^[^.!?\n]{{0,60}}(?:\b{DO}\b|https?:|www\.|\b(?:mit|per|via|avec|con|com|met|with|by) ["'(*<]*{KEYWORD}\b)"#
-            ))?,
-            follows: regex(&format!(
+            )),
+            follows: pattern(&format!(
                 r#"^ ?[:=] ?["'(*<]*{DO}\b|^ ?= ?["'(*<]*{KEYWORD}\b|^ (?:here|hier|ici|aqui|qui)\b"#
-            ))?,
+            )),
             // You can … at any time.
-            may: regex(concat!(
+            may: pattern(concat!(
                 r"\b(?:you|sie|vous|du|recipients?) (?:can|may|could|might|are (?:free|able) to|have the (?:right|option) to",
                 r"|konnen|kannst|pouvez|puede|puedes|pode)(?: (?:always|also|easily|simply|just|now|still|then|at any time",
                 r"|anytime|any time|sich|jederzeit|dich|vous|se|te|,))* ?$",
-            ))?,
+            )),
             // Your text said … "
-            reported: regex(concat!(
+            reported: pattern(concat!(
                 r"\b(?:you|it|this|that|texts?|messages?|e-?mails?|sms|footer|note|link|line|bottom|part)",
                 r#" (?:said|says|say|reads?|mentions?|mentioned|wrote|writes|states?|stated|tells|told|asks|asked)"#,
                 r#"(?: (?:me|us|that|to|i|we|can|could|may|you|if|about|how|the|something))*:? ?["'(*<]*$"#,
-            ))?,
-            own_deed: regex(concat!(
+            )),
+            own_deed: pattern(concat!(
                 r"\b(?:i|we|ich|j'ai|je)(?:'ve|'ll|'m)?(?: (?:have|had|will|did|must|need|keep|kept|tried|try|want|already|just|to",
                 r"|always|again|now|even))* ?$",
-            ))?,
-        })
+            )),
+        }
     }
 
     /// True if `phrase` is part of an instruction. `wide` is the text before it in its sentence,

@@ -8,8 +8,7 @@ use super::{
         NO_NAMES, NOT_OWN, NOUN, OF_MESSAGES, OF_OTHERS, STRONG,
     },
 };
-use crate::domain::fold::Folded;
-use regex::Regex;
+use crate::domain::{fold::Folded, lazy_pattern::LazyPattern};
 use std::{cell::LazyCell, sync::LazyLock};
 
 /// The bytes before and after a phrase in which other words can change its meaning.
@@ -21,7 +20,7 @@ const CANDIDATES_MAX: usize = 1_000;
 
 /// The first phrase in a text by which somebody opts out, as it is written.
 pub(super) fn find(text: &Folded<'_>) -> Option<String> {
-    let rules = RULES.as_ref()?;
+    let rules = &*RULES;
     let around = LazyCell::new(|| composed::Surroundings::of(&text.text));
     for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
@@ -76,13 +75,13 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
 
 /// True if a machine wrote the text: whatever it says of opting out is about its own list.
 pub(super) fn is_a_machines(text: &Folded<'_>) -> bool {
-    RULES.as_ref().is_some_and(|rules| rules.acknowledgement.is_match(&text.text))
+    RULES.acknowledgement.is_match(&text.text)
 }
 
 /// True if the words of a demand stand together in the text, and nothing beside them negates
 /// them.
 pub(super) fn says(text: &Folded<'_>) -> bool {
-    let Some(rules) = RULES.as_ref() else { return false };
+    let rules = &*RULES;
     composed::demands(&text.text).into_iter().any(|demand| {
         let (start, end) = (demand.start, demand.end);
         let beside = Beside::of(&text.text, start, end);
@@ -98,7 +97,7 @@ pub(super) fn says(text: &Folded<'_>) -> bool {
 /// What in a text looks like an opt-out, and what beside it speaks against one. Whether it is one,
 /// these signs alone do not say.
 pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
-    let Some(rules) = RULES.as_ref() else { return Vec::new() };
+    let rules = &*RULES;
     let mut signs = Vec::new();
     for found in rules.demand.find_iter(&text.text).take(SIGNS_MAX) {
         let Beside { before, after, .. } = Beside::of(&text.text, found.start(), found.end());
@@ -132,168 +131,166 @@ pub(super) fn texts() -> String {
 /// with `^`.
 struct Rules {
     /// Phrases that opt out unless something beside them negates them.
-    strong: Regex,
+    strong: LazyPattern,
     /// Demands in plain words, of ten languages.
-    demand: Regex,
+    demand: LazyPattern,
     /// Those of them that are opt-outs if nothing negates them.
-    certain: Regex,
+    certain: LazyPattern,
     /// Before a demand: it is denied, supposed, or somebody else's.
-    unmeant: Regex,
+    unmeant: LazyPattern,
     /// Somewhere in the text: another way to reach the lead is asked for.
-    other_way: Regex,
+    other_way: LazyPattern,
     /// After a demand: what shall go is a thing, or it is for a time only.
-    of_things: Regex,
+    of_things: LazyPattern,
     /// In a demand: a thing shall go.
-    things: Regex,
+    things: LazyPattern,
     /// After: it is about another sender.
-    elsewhere: Regex,
+    elsewhere: LazyPattern,
     /// In the sentence: a machine tells how to leave its own list.
-    machine: Regex,
+    machine: LazyPattern,
     /// Somewhere in the text: a machine wrote it.
-    acknowledgement: Regex,
+    acknowledgement: LazyPattern,
     /// After "don't call" and the like: another way to reach the lead is asked for.
-    instead: Regex,
+    instead: LazyPattern,
     /// After "stop sending" and the like: messages, or nothing more.
-    of_messages: Regex,
+    of_messages: LazyPattern,
     /// After a phrase that forbids: an address or a person that is not the lead's own.
-    not_own: Regex,
+    not_own: LazyPattern,
     /// Before: somebody else was asked.
-    asked_others: Regex,
+    asked_others: LazyPattern,
     /// After: it is about another person.
-    of_others: Regex,
+    of_others: LazyPattern,
     /// Before and after a word of opting out that is a wish.
-    bare_before: Regex,
-    bare_after: Regex,
+    bare_before: LazyPattern,
+    bare_after: LazyPattern,
     /// Before and after "keine Mails" that is a wish.
-    none_before: Regex,
-    none_after: Regex,
+    none_before: LazyPattern,
+    none_after: LazyPattern,
     /// Before "I unsubscribed": it is told of another list.
-    since: Regex,
+    since: LazyPattern,
     /// After "unsubscribed": it is said again.
-    done_after: Regex,
+    done_after: LazyPattern,
     /// Before "darme de baja": it is told.
-    baja_before: Regex,
+    baja_before: LazyPattern,
     /// After "darme de baja": from our list.
-    baja_after: Regex,
+    baja_after: LazyPattern,
     /// After "ne m'envoyez plus": messages.
-    envois_after: Regex,
+    envois_after: LazyPattern,
     /// After "stop": messages, or nothing more.
-    stop_this: Regex,
+    stop_this: LazyPattern,
     /// "Stop" as a request.
-    stop: Regex,
+    stop: LazyPattern,
     /// After "stop": it is about something else ("stop by", "stop worrying").
-    stop_elsewhere: Regex,
+    stop_elsewhere: LazyPattern,
     /// Words for messages and calls, anywhere in the text.
-    context: Regex,
+    context: LazyPattern,
     /// Before: a negation ("I did not …").
-    negated: Regex,
+    negated: LazyPattern,
     /// After: a negation (French "pas").
-    negated_behind: Regex,
+    negated_behind: LazyPattern,
     /// Before: it is about other people ("customers who …").
-    others: Regex,
+    others: LazyPattern,
     instructions: Instructions,
     /// Before "stop": a promise ("I will …").
-    promised: Regex,
+    promised: LazyPattern,
     /// The lead says that it sent "stop" ("I already texted STOP").
-    told_stop: Regex,
+    told_stop: LazyPattern,
     /// Before: somebody is the subject of the sentence ("they …", "I …").
-    speaker: Regex,
+    speaker: LazyPattern,
     /// Before: it is a request ("I ask that you …").
-    asked: Regex,
+    asked: LazyPattern,
     /// After: it holds for a time or a place only ("… before Monday", "… at work").
-    limited: Regex,
+    limited: LazyPattern,
     /// After: it holds until or from a time on.
-    for_a_time: Regex,
+    for_a_time: LazyPattern,
     /// After a demand: it is denied ("… bitte nicht").
-    denied_behind: Regex,
+    denied_behind: LazyPattern,
     /// After: the phrase is part of a noun ("unsubscribe rate") or of another expression.
-    noun: Regex,
+    noun: LazyPattern,
     /// After: it happened by mistake.
-    mistaken: Regex,
+    mistaken: LazyPattern,
 }
 
-static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| Rules::new().ok());
+static RULES: LazyLock<Rules> = LazyLock::new(Rules::new);
 
-/// Compiles a pattern. Its word boundaries are those of ASCII, which is faster; folding has removed
-/// the accents.
-pub(super) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))
+/// A pattern whose word boundaries are those of ASCII, which is faster; folding has removed the
+/// accents.
+pub(super) fn pattern(text: &str) -> LazyPattern {
+    LazyPattern::new(text.replace(r"\b", r"(?-u:\b)"))
 }
 
 impl Rules {
-    /// All patterns, compiled.
-    fn new() -> Result<Self, regex::Error> {
-        Self::by(&mut regex)
+    /// All patterns.
+    fn new() -> Self {
+        Self::by(&mut pattern)
     }
 
     /// The texts of all patterns.
     fn texts() -> String {
         let mut texts = String::new();
-        let all = Self::by(&mut |pattern: &str| {
-            texts.push_str(pattern);
+        Self::by(&mut |text: &str| {
+            texts.push_str(text);
             texts.push('\n');
-            regex(pattern)
+            pattern(text)
         });
-        all.map_or_else(|error| error.to_string(), |_| texts)
+        texts
     }
 
-    /// All patterns, each made by `regex`.
+    /// All patterns, each made by `pattern`.
     #[expect(clippy::too_many_lines, reason = "one list of patterns, each of a line or two")]
-    fn by(
-        regex: &mut dyn FnMut(&str) -> Result<Regex, regex::Error>,
-    ) -> Result<Self, regex::Error> {
-        Ok(Self {
-            strong: regex(STRONG)?,
-            demand: regex(&demands::all())?,
-            certain: regex(&demands::certain())?,
-            unmeant: regex(demands::UNMEANT)?,
-            other_way: regex(&demands::other_way())?,
-            of_things: regex(&demands::of_things())?,
-            things: regex(demands::THINGS)?,
-            elsewhere: regex(demands::ELSEWHERE)?,
-            machine: regex(demands::MACHINE)?,
-            acknowledgement: regex(demands::ACKNOWLEDGEMENT)?,
-            instead: regex(INSTEAD)?,
-            of_messages: regex(OF_MESSAGES)?,
-            not_own: regex(NOT_OWN)?,
-            asked_others: regex(ASKED_OTHERS)?,
-            of_others: regex(OF_OTHERS)?,
-            bare_before: regex(BARE_BEFORE)?,
-            bare_after: regex(BARE_AFTER)?,
-            none_before: regex(
+    fn by(pattern: &mut dyn FnMut(&str) -> LazyPattern) -> Self {
+        Self {
+            strong: pattern(STRONG),
+            demand: pattern(&demands::all()),
+            certain: pattern(&demands::certain()),
+            unmeant: pattern(demands::UNMEANT),
+            other_way: pattern(&demands::other_way()),
+            of_things: pattern(&demands::of_things()),
+            things: pattern(demands::THINGS),
+            elsewhere: pattern(demands::ELSEWHERE),
+            machine: pattern(demands::MACHINE),
+            acknowledgement: pattern(demands::ACKNOWLEDGEMENT),
+            instead: pattern(INSTEAD),
+            of_messages: pattern(OF_MESSAGES),
+            not_own: pattern(NOT_OWN),
+            asked_others: pattern(ASKED_OTHERS),
+            of_others: pattern(OF_OTHERS),
+            bare_before: pattern(BARE_BEFORE),
+            bare_after: pattern(BARE_AFTER),
+            none_before: pattern(
                 r"(?:^|[.!?,;:\n(] ?|\b(?:bitte|mochte|mochten|will|wunsche|wollen|ich|wir|und|von ihnen|mir|uns|wunschen|zukunftig|kunftig) ?)$",
-            )?,
-            none_after: regex(
+            ),
+            none_after: pattern(
                 r"^(?:$|[.!?;:\n)]|, (?:bitte|danke|sonst)| (?:mehr|bitte|von (?:ihnen|ihrer|ihrem|eurer|eurem)|von euch|an (?:mich|uns|diese)|schicken|senden|erhalten|bekommen|danke|sonst|in zukunft)\b)",
-            )?,
-            since: regex(r"\b(?:since|because|when|once|after|before|as) ?$")?,
-            done_after: regex(
+            ),
+            since: pattern(r"\b(?:since|because|when|once|after|before|as) ?$"),
+            done_after: pattern(
                 r"^(?:$|[.!?,;:\n)]| (?:already|twice|again|several|many|three|two|[0-9]+|yesterday|last|from (?:this|these|your|the|all|any|receiving|further|future|everything)|right away|today|with immediate|please|and|but|immediately|now|asap|at once)\b)",
-            )?,
-            baja_before: regex(
+            ),
+            baja_before: pattern(
                 r"\b(?:acabo de|quise|pude|intente|logre|antes de(?: firmar)?)[ ¿:,]*$",
-            )?,
-            baja_after: regex(
+            ),
+            baja_after: pattern(
                 r"^(?:$|[.!?,;:\n)]| (?:por favor|porfa|ya|ahora|inmediatamente|gracias|y|cuanto antes|de (?:inmediato|su|sus|esta|este|estos|estas|tu|tus|la lista|vuestras?|vuestros?|todas?|todos?)|en (?:su|esta)|del (?:boletin|listado|newsletter|correo|envio))\b)",
-            )?,
-            envois_after: regex(
+            ),
+            envois_after: pattern(
                 r"^(?:$|[.!?,;:\n)]| (?:(?:de |d'|des |aucune? |vos |ces )(?:e-?mails?|mails?|messages?|courriels?|sms|textos?|pubs?|publicites?|offres|newsletters?|spams?|sollicitations?)|rien|ca|svp|merci|s'il)\b)",
-            )?,
-            stop_this: regex(
+            ),
+            stop_this: pattern(
                 r"^(?:$|[.!?,;:)\n]| (?:this|it|that|these|those|please|pls|plz|now|already|immediately|at once|the|with (?:the|these|this|your|ur|all)|all|your|ur|everything|any|i)\b)",
-            )?,
-            stop: regex(concat!(
+            ),
+            stop: pattern(concat!(
                 r"(?:^|[.!?;:,\n] ?|\b(?:please|pls|plz|kindly|and|so|just|must|should|need to|you to",
                 r"|to you) )",
                 r"(?P<stop>stop)(?: |$|[.!?,;:])|\bplease (?P<stop2>stop)\b"
-            ))?,
-            stop_elsewhere: regex(concat!(
+            )),
+            stop_elsewhere: pattern(concat!(
                 r#"^["')]* ?(?:=|2 |(?:by|in|over|at|there|here|off|for|worrying|me if|wasting time|and (?:see"#,
                 r"|visit|think)|to (?:opt|end|unsub|cancel|quit|stop|be|no longer|leave|avoid|get off)",
                 r"|um|zum|pour|para|per)\b)",
-            ))?,
-            context: regex(r"\b(?:texts?|messages?|sms|contact|e-?mails?|mails?|calls?)\b")?,
-            negated: regex(&format!(
+            )),
+            context: pattern(r"\b(?:texts?|messages?|sms|contact|e-?mails?|mails?|calls?)\b"),
+            negated: pattern(&format!(
                 concat!(
                     r"\b(?:(?:do|did|does|have|has|had|will|would|should|am|is|are|was|were)(?: not",
                     r"|n't|nt)|never|won't|not|no need to|no reason to|without|instead of",
@@ -301,42 +298,42 @@ impl Rules {
                     r"| voglio| quero| pas| zu| gerade){{0,2}}{FILLERS} ?$",
                 ),
                 FILLERS = FILLERS
-            ))?,
-            negated_behind: regex(r"^(?: pas\b|-moi pas\b)")?,
-            others: regex(concat!(
+            )),
+            negated_behind: pattern(r"^(?: pas\b|-moi pas\b)"),
+            others: pattern(concat!(
                 r"\b(?:they|who|customers?|clients?|people|users?|leads?|subscribers?|prospects?",
                 r"|contacts?|recipients?|patients?|members?|guests?|(?:did|have|has|was|were",
                 r"|am) (?:you|i|we|they|someone|somebody)|(?:why|when|how) (?:was|were|am",
                 r"|did))(?: (?:can|could|would|will|may|might|to|often|always|sometimes|usually",
                 r"|who|want to|mean to|easily|do|just|already|really)){0,3} ?$",
-            ))?,
-            instructions: Instructions::by(regex)?,
-            promised: regex(concat!(
+            )),
+            instructions: Instructions::by(pattern),
+            promised: pattern(concat!(
                 r"\b(?:i|we)(?:'ll|'d| will| can| would| could| shall| promise to| am going to| are going to)",
                 r"(?: (?:then|also|gladly|happily|immediately|just|never|not))* ?$",
-            ))?,
-            told_stop: regex(concat!(
+            )),
+            told_stop: pattern(concat!(
                 r"\b(?:i|we)(?:'ve|'m)?(?: (?:have|am|already|just|keep|kept|literally|clearly|also|had|still))*",
                 r" (?:said|texted|replied|sent|typed|wrote|responded|told you(?: guys| people| all)? to|asked you(?: guys",
                 r"| people| all)? to|replying|texting|sending|saying|typing|have to (?:reply|text|say|type|send))",
                 r#"(?: (?:you|with|the word|back|already))* ["'(]*(?P<stop>stopp?)(?:$|[ .!?,;:"')])"#,
-            ))?,
-            speaker: regex(concat!(
+            )),
+            speaker: pattern(concat!(
                 r#"\b(?:(?:i|we|they|he|she|you)(?:'d|'ll|'ve)|i|we|they|he|she|it|people"#,
                 r#"|customers|clients|why|you|said|says|told me|told us)(?: to| that)? ?["']?$"#,
-            ))?,
-            asked: regex(concat!(
+            )),
+            asked: pattern(concat!(
                 r"\b(?:ask|asked|request|prefer|insist|demand|rather|want|wish|appreciate",
                 r"|please)\b",
-            ))?,
-            limited: regex(LIMITED)?,
-            for_a_time: regex(FOR_A_TIME)?,
-            denied_behind: regex(r"^(?: bitte| alsjeblieft)? (?:nicht|niet|inte|ikke)\b")?,
-            noun: regex(NOUN)?,
-            mistaken: regex(
+            )),
+            limited: pattern(LIMITED),
+            for_a_time: pattern(FOR_A_TIME),
+            denied_behind: pattern(r"^(?: bitte| alsjeblieft)? (?:nicht|niet|inte|ikke)\b"),
+            noun: pattern(NOUN),
+            mistaken: pattern(
                 r"^[^.!?\n]{0,60}\b(?:by mistake|by accident|accidentally|in error)\b",
-            )?,
-        })
+            ),
+        }
     }
 
     /// True if the sentence of a phrase is about another sender, a thing, or another way to reach
@@ -568,6 +565,15 @@ mod tests {
         ] {
             assert!(texts.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn all_patterns_are_valid() {
+        Rules::by(&mut |text| {
+            let pattern = pattern(text);
+            assert!(!pattern.as_str().is_empty());
+            pattern
+        });
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! A regular expression that is compiled when it is first used.
+
+use regex::Regex;
+use std::{ops::Deref, sync::OnceLock};
+
+/// A pattern of the code.
+///
+/// It is compiled when it is first used: most texts need few of the patterns, and to compile all of
+/// them costs more than to judge a thousand texts. Whoever makes a list of patterns tests that each
+/// of them is valid.
+#[derive(Debug)]
+pub(crate) struct LazyPattern {
+    text: String,
+    compiled: OnceLock<Regex>,
+}
+
+impl LazyPattern {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), compiled: OnceLock::new() }
+    }
+}
+
+impl Deref for LazyPattern {
+    type Target = Regex;
+
+    #[expect(clippy::expect_used, reason = "constants, all of them compiled by a test")]
+    fn deref(&self) -> &Regex {
+        self.compiled.get_or_init(|| Regex::new(&self.text).expect("a valid pattern"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_compiled_once_and_when_it_is_used() {
+        let pattern = LazyPattern::new("b+");
+        assert!(pattern.compiled.get().is_none());
+        assert!(pattern.is_match("abba") && !pattern.is_match("a"));
+        assert!(pattern.compiled.get().is_some());
+    }
+}
