@@ -36,6 +36,19 @@ impl IdentityKind {
         self.name
     }
 
+    /// False if no value of this kind is spelled like `text`: only phone numbers are digits after a
+    /// `+`, and each mail address has an `@`. Then nobody needs to look for it.
+    pub fn may_be(self, text: &str) -> bool {
+        let is_phone = text
+            .strip_prefix('+')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        match self {
+            Self::PHONE => is_phone,
+            Self::MAIL_ADDRESS => text.contains('@'),
+            _ => !is_phone,
+        }
+    }
+
     /// True for ids that a provider assigns: different ids of such a kind mean different people.
     pub const fn is_provider_id(self) -> bool {
         self.is_provider_id
@@ -327,6 +340,18 @@ pub fn is_newer(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_looked_for_only_where_it_can_be() {
+        let id = IdentityKind::given_out("contact");
+        let may_be = |text: &str| {
+            [IdentityKind::PHONE, IdentityKind::MAIL_ADDRESS, id].map(|kind| kind.may_be(text))
+        };
+        assert_eq!(may_be("+13125550187"), [true, false, false]);
+        assert_eq!(may_be("dana@x.example"), [false, true, true]);
+        assert_eq!(may_be("13125550187"), [false, false, true]);
+        assert_eq!(may_be("+1 312"), [false, false, true]);
+    }
 
     #[test]
     fn decision_3_an_opt_out_outlasts_every_later_verdict() {

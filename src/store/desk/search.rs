@@ -237,7 +237,8 @@ pub(super) fn identities<'a>(
         for kind in channels.identities() {
             let value =
                 |value: &'a String| IdentityLookUp { client_id, kind: kind.as_str(), value };
-            all.extend(terms.identities.iter().map(value));
+            let possible = terms.identities.iter().filter(|it| kind.may_be(it));
+            all.extend(possible.map(value));
         }
     }
     all
