@@ -5,7 +5,7 @@ use prometheus::{HistogramVec, IntCounter, IntGauge};
 use std::time::Duration;
 
 /// The pages.
-pub const PAGES: [&str; 15] = [
+pub const PAGES: [&str; 18] = [
     "overview",
     "inbox",
     "lead",
@@ -14,12 +14,15 @@ pub const PAGES: [&str; 15] = [
     "pools",
     "actors",
     "received",
+    "quarantine",
     "deliveries",
+    "delivery",
     "clients",
     "client",
     "config",
     "system",
     "audit",
+    "search",
     "login",
 ];
 /// Buckets in seconds, with a bound at each time that a page is allowed.

@@ -1,5 +1,5 @@
 //! Finishes the answers of all pages: a problem becomes a page, nothing on a page may run or load
-//! from elsewhere, and the page is sent compressed.
+//! from elsewhere, and the page is sent compressed. How long that took is counted.
 
 use super::{
     frame::{self, PageContent, PagePlace},
@@ -16,16 +16,20 @@ use actix_web::{
     Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody, to_bytes},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
-        HeaderName, HeaderValue, REFERRER_POLICY, VARY,
+    http::{
+        Method,
+        header::{
+            ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+            HeaderName, HeaderValue, REFERRER_POLICY, VARY,
+        },
     },
     middleware::Next,
     web,
 };
 use flate2::{Compression, write::GzEncoder};
 use maud::html;
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
+use tokio::time::Instant;
 
 /// The policy of every page: it loads our own files and sends our own forms, and nothing else.
 pub(super) const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -45,15 +49,61 @@ pub(super) async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
     let state = request.app_data::<web::Data<State>>();
     let public_url = state.and_then(|it| it.config.get().server.public_url.clone());
     let mount = Mount::of(public_url.as_deref());
     MOUNT
         .scope(mount, async move {
             let response = next.call(request).await?.map_into_boxed_body();
-            Ok(sent(as_page(response)).await)
+            let response = sent(as_page(response)).await;
+            count(&response, started.elapsed());
+            Ok(response)
         })
         .await
+}
+
+/// Counts a page that was loaded, also one that shows a problem. A form that is sent, and an answer
+/// that only leads elsewhere, is none.
+fn count(response: &ServiceResponse<BoxBody>, took: Duration) {
+    let request = response.request();
+    if request.method() != Method::GET || !is_html(response.headers()) {
+        return;
+    }
+    let page = request.match_pattern().and_then(|route| page_name(&route));
+    if let (Some(page), Some(state)) = (page, request.app_data::<web::Data<State>>()) {
+        state.metrics.pages().answered(page, took);
+    }
+}
+
+/// The name of a page in the metrics, by its route.
+fn page_name(route: &str) -> Option<&'static str> {
+    Some(match route {
+        "/" => "overview",
+        "/inbox" => "inbox",
+        "/leads/{id}" => "lead",
+        "/jobs" => "jobs",
+        "/jobs/{id}" => "job",
+        "/pools" => "pools",
+        "/actors" => "actors",
+        "/received" => "received",
+        "/quarantine/{id}" => "quarantine",
+        "/deliveries" => "deliveries",
+        "/deliveries/{id}" => "delivery",
+        "/clients" => "clients",
+        "/clients/{id}" => "client",
+        "/config" => "config",
+        "/system" => "system",
+        "/audit" => "audit",
+        "/search" => "search",
+        "/login" => "login",
+        _ => return None,
+    })
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    kind.is_some_and(|it| it.starts_with("text/html"))
 }
 
 /// The same response; a problem becomes a page, unless a program asked for a path that is none.
@@ -104,10 +154,6 @@ fn sentence(detail: &str) -> String {
 
 /// The same response with what every page has, and compressed if the browser takes it.
 async fn sent(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let is_html = |headers: &HeaderMap| {
-        let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-        kind.is_some_and(|it| it.starts_with("text/html"))
-    };
     if !is_html(response.headers()) {
         return response;
     }

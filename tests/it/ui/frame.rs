@@ -9,8 +9,9 @@ use crate::support::{
     proxy::Way,
     web::{ask, sms},
 };
+use postroom::telemetry::page_metrics::PAGES;
 use reqwest::{Method, redirect::Policy};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 
@@ -260,4 +261,61 @@ async fn each_page_names_a_filter_that_it_does_not_know() {
         assert_eq!(refused.status, 400, "{path}");
         refused.has("nonsense");
     }
+}
+
+/// How often each page was loaded, by its name in the metrics.
+async fn loads(daemon: &Daemon) -> BTreeMap<String, u64> {
+    let text = ask(daemon.get("/metrics")).await.text;
+    let counts = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("postroom_page_seconds_count{page=\"")?;
+        let (page, count) = rest.split_once("\"} ")?;
+        Some((page.to_owned(), count.parse().unwrap()))
+    });
+    counts.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_page_that_is_loaded_is_counted_under_its_name() {
+    let daemon = Place::sqlite().start(CONFIG).await;
+    daemon.may_leave(Leftover::Unfinished, "the pool of text messages is paused");
+    let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+    let job = format!("/jobs/{}", posted.job_ids()[0]);
+    let lead = format!("/leads/{}", posted.field("lead_id"));
+    let named = [
+        ("overview", "/"),
+        ("inbox", "/inbox"),
+        ("lead", &lead),
+        ("jobs", "/jobs?status=pending"),
+        ("job", &job),
+        ("pools", "/pools"),
+        ("actors", "/actors"),
+        ("received", "/received"),
+        // The page of a problem is one, too.
+        ("quarantine", "/quarantine/7"),
+        ("deliveries", "/deliveries"),
+        ("delivery", "/deliveries/7"),
+        ("clients", "/clients"),
+        ("client", "/clients/demo"),
+        ("config", "/config"),
+        ("system", "/system"),
+        ("audit", "/audit"),
+        ("search", "/search?q=1234567"),
+    ];
+    let mut expected: BTreeMap<String, u64> =
+        PAGES.iter().map(|page| ((*page).to_owned(), 0)).collect();
+    assert_eq!(loads(&daemon).await, expected);
+    for (name, path) in named {
+        page(&daemon, path).await;
+        *expected.get_mut(name).unwrap() += 1;
+        assert_eq!(loads(&daemon).await, expected, "{path}");
+    }
+    assert_eq!(stranger(&daemon, Method::GET, "/login").await.status(), 200);
+    expected.insert("login".to_owned(), 1);
+    assert_eq!(loads(&daemon).await, expected);
+    assert!(expected.values().all(|count| *count == 1), "{expected:?}");
+    // Neither what leads elsewhere, nor a form, nor what is at no path.
+    assert_eq!(stranger(&daemon, Method::GET, "/jobs").await.status(), 302);
+    assert_eq!(stranger(&daemon, Method::POST, "/look").await.status(), 401);
+    assert_eq!(page(&daemon, "/no/such/page").await.status, 404);
+    assert_eq!(loads(&daemon).await, expected);
 }
