@@ -25,6 +25,8 @@ pub(super) async fn show(state: web::Data<State>) -> HttpResponse {
             tracing::warn!(%error, "the counts of all nodes are missing from the metrics");
         }
     }
+    // After the read, which tells whether the database is away.
+    state.metrics.ready(state.not_ready().is_empty());
     match state.metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         Err(error) => {

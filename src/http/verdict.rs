@@ -111,8 +111,8 @@ impl State {
         }
     }
 
-    /// Why this node is not ready, by what is known without asking the database.
-    fn not_ready(&self) -> Vec<String> {
+    /// Why this node is not ready, by what is known without asking the database; empty if it is.
+    pub(super) fn not_ready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.board.is_draining() {
             reasons.push("this node is stopping".to_owned());
@@ -160,6 +160,27 @@ impl State {
                     silent_ms: i64::try_from(node.silent.as_millis()).unwrap_or(i64::MAX),
                 })
                 .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alerts::prometheus_rules::PrometheusRule;
+
+    #[test]
+    fn prometheus_counts_the_same_within_the_same_time() {
+        let refusing = PrometheusRule::named("RefusingWebhooks").expr;
+        let minutes = REFUSED_WITHIN / 60;
+        let counted = format!("{{outcome=~\"{}\"}}[{minutes}m]", REFUSED.join("|"));
+        assert!(refusing.contains(&counted), "{refusing}");
+        for name in ["JobsFailing", "NotUnderstood"] {
+            let expr = PrometheusRule::named(name).expr;
+            let within = format!("{}m]", LATELY / 60);
+            let mut ranges = expr.split('[').skip(1).peekable();
+            assert!(ranges.peek().is_some(), "{expr}");
+            assert!(ranges.all(|range| range.starts_with(&within)), "{expr}");
         }
     }
 }

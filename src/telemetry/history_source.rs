@@ -71,3 +71,17 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alerts::prometheus_rules::PrometheusRule;
+
+    #[test]
+    fn prometheus_counts_the_same_attempts_as_failed_and_as_ended() {
+        let expr = PrometheusRule::named("JobsFailing").expr;
+        let words = expr.split("outcome=~\"").skip(1).map(|rest| rest.split('"').next());
+        let words: Vec<_> = words.map(|it| it.unwrap().to_owned()).collect();
+        assert_eq!(words, [FAILED.join("|"), FAILED.join("|"), ENDED.join("|")]);
+    }
+}

@@ -1,8 +1,21 @@
 //! What is wrong with the daemon: the rules of the alerts, as plain values and pure functions.
 //!
-//! `ops/alerts.yaml` has the same rules for Prometheus. Here they are judged in process, so that
-//! the overview, the service manager and the alerts of a daemon without Prometheus agree.
+//! `ops/alerts.yaml` has the same rules for Prometheus, with the same thresholds and durations. Here
+//! they are judged in process, so that the overview, the service manager and the alerts of a daemon
+//! without Prometheus agree. What cannot be the same:
+//!
+//! - A process that is gone judges nothing: that it does not answer, or starts again and again, is a
+//!   part of `Down` for Prometheus only. Both know when a node is not ready.
+//! - A process knows the webhooks, the attempts and the canary of its own node. Prometheus sums up
+//!   those of all nodes, and takes the newest canary. What is counted in the database is of all
+//!   nodes for both.
+//! - Prometheus tells of each channel, kind or node on its own. Here an alert names the first, and
+//!   how many more there are.
+//! - A condition is shown here at once, and fires when it has lasted. Where the facts say since
+//!   when it has held, it has lasted since then; for Prometheus since it has looked.
 
+#[cfg(test)]
+pub(crate) mod prometheus_rules;
 mod rules;
 mod verdict;
 
@@ -51,7 +64,7 @@ pub enum AlertRule {
     RefusingWebhooks,
     /// A job has been due for more than five minutes.
     JobsLate,
-    /// No canary job came back for more than three minutes.
+    /// No canary job came back for more than three minutes, and then for one more.
     CanaryStale,
     /// Accepted jobs are missing, or there are more than were accepted.
     LedgerBroken,
@@ -158,13 +171,14 @@ impl AlertRule {
     /// How long its condition has to hold before it fires, in milliseconds.
     const fn lasts_ms(self) -> i64 {
         match self {
+            // A daemon that has just started waits for its first canary.
+            Self::CanaryStale => MINUTE_MS,
             Self::Down => 2 * MINUTE_MS,
             Self::RefusingWebhooks => 3 * MINUTE_MS,
             Self::JobsLate | Self::LedgerBroken => 5 * MINUTE_MS,
             Self::SendsUncertain | Self::ConfigRefused => 10 * MINUTE_MS,
             Self::ConfigNeedsRestart => 24 * HOUR_MS,
-            Self::CanaryStale
-            | Self::JobsFailing
+            Self::JobsFailing
             | Self::AccountDisconnected
             | Self::DraftsWait
             | Self::NotUnderstood

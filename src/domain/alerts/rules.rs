@@ -14,7 +14,7 @@ const ENDED_PER_FAILED: u64 = 20;
 /// A draft has waited for long after this time.
 const DRAFT_WAITS_MS: i64 = 4 * HOUR_MS;
 /// The hours of the day, UTC, in which somebody is told that drafts wait.
-const DAY: std::ops::Range<i64> = 8..18;
+const DAY: std::ops::Range<i64> = 7..18;
 /// A node that is silent for longer has most likely ended; one that is silent for less may be slow.
 const SILENT_MS: std::ops::RangeInclusive<i64> = MINUTE_MS..=15 * MINUTE_MS;
 
@@ -267,6 +267,7 @@ fn canary(facts: &AlertFacts) -> JudgedRule {
     let sentence = "No canary job came back for more than 3 minutes: something on the way of every job is shut.";
     Breach::new("the canary does not come back", sentence, "/system")
         .since(at)
+        .held_since(at.plus_millis(CANARY_STALE_MS))
         .when(facts.now.millis_since(at) > CANARY_STALE_MS)
 }
 

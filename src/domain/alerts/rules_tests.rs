@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::alerts::{AlertWatch, Severity};
+use crate::domain::alerts::{AlertWatch, Severity, prometheus_rules::PrometheusRule};
 
 /// Noon of a day.
 const NOON: Timestamp = Timestamp::from_millis(20_000 * 24 * HOUR_MS + 12 * HOUR_MS);
@@ -81,6 +81,15 @@ fn each_rule_at_its_bounds() {
             Some((
                 AlertRule::CanaryStale,
                 3 * MINUTE_MS + 1,
+                false,
+                "No canary job came back for more than 3 minutes: something on the way of every job is shut.",
+            )),
+        ),
+        (
+            with(|it| it.canary_at = Some(ago(4 * MINUTE_MS))),
+            Some((
+                AlertRule::CanaryStale,
+                4 * MINUTE_MS,
                 true,
                 "No canary job came back for more than 3 minutes: something on the way of every job is shut.",
             )),
@@ -230,12 +239,57 @@ fn what_holds_a_late_kind_is_said() {
 
 #[test]
 fn nobody_is_told_at_night_that_drafts_wait() {
-    for (hour, fires) in [(0, false), (7, false), (8, true), (17, true), (18, false)] {
+    for (hour, fires) in [(0, false), (6, false), (7, true), (17, true), (18, false)] {
         let now = NOON.plus_millis((hour - 12) * HOUR_MS);
         let mut facts = counted(|it| it.oldest_draft_at = Some(ago(24 * HOUR_MS)));
         facts.now = now;
         let found = AlertWatch::default().judge(&facts);
         assert_eq!(found[0].fires, fires, "{hour}");
+    }
+}
+
+/// The same thresholds, durations and severities as in `ops/alerts.yaml`.
+#[test]
+fn prometheus_judges_by_the_same_numbers() {
+    let rules = PrometheusRule::all();
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name).collect();
+    let alerts = AlertRule::ALL.into_iter().filter(|rule| rule.severity() != Severity::Note);
+    let alerts: Vec<AlertRule> = alerts.collect();
+    assert_eq!(names, alerts.iter().map(|rule| rule.name()).collect::<Vec<_>>());
+    for (rule, prometheus) in alerts.into_iter().zip(rules) {
+        assert_eq!(prometheus.lasts_ms, rule.lasts_ms(), "{rule:?}");
+        assert_eq!(prometheus.severity, rule.severity().as_str(), "{rule:?}");
+        let section = format!("#{}", rule.runbook().unwrap());
+        assert!(prometheus.runbook_url.ends_with(&section), "{}", prometheus.runbook_url);
+        for threshold in thresholds(rule) {
+            assert!(prometheus.expr.contains(&threshold), "{threshold}: {}", prometheus.expr);
+        }
+    }
+}
+
+/// How the bounds of a rule are written in its expression.
+fn thresholds(rule: AlertRule) -> Vec<String> {
+    let seconds = |ms: i64| format!(" > {}", ms / 1_000);
+    match rule {
+        AlertRule::Down => vec!["postroom_ready{".to_owned(), " == 0".to_owned()],
+        AlertRule::JobsLate => vec![seconds(LATE_MS)],
+        AlertRule::CanaryStale => vec![seconds(CANARY_STALE_MS)],
+        AlertRule::DraftsWait => vec![
+            seconds(DRAFT_WAITS_MS),
+            format!("hour() >= {} and hour() < {}", DAY.start, DAY.end),
+        ],
+        AlertRule::JobsFailing => {
+            assert_eq!(100 / ENDED_PER_FAILED, 5);
+            vec![format!(" > {FAILED_MAX} and "), " > 0.05 * sum by (kind)".to_owned()]
+        }
+        AlertRule::ConfigRefused => vec![" == 0".to_owned()],
+        AlertRule::RefusingWebhooks
+        | AlertRule::LedgerBroken
+        | AlertRule::SendsUncertain
+        | AlertRule::AccountDisconnected
+        | AlertRule::NotUnderstood
+        | AlertRule::ConfigNeedsRestart => vec![" > 0".to_owned()],
+        AlertRule::SendingOff | AlertRule::PoolPaused | AlertRule::NodeSilent => Vec::new(),
     }
 }
 

@@ -36,6 +36,7 @@ const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 const DRAFTS: &str = "Drafts by what became of them: written (pending), approved, rejected or superseded; \
     deliveries_total has what was sent";
+const READY: &str = "1 while this node is ready; /readyz says what it lacks";
 const CANARY_AT: &str = "When a canary job last came back here; 0 until the first has";
 
 /// The types of actors, as the board spells them.
@@ -113,6 +114,7 @@ pub(super) struct Families {
     canary_seconds: Gauge,
     canary_at: Gauge,
     leader: IntGauge,
+    ready: IntGauge,
     shared: SharedMetrics,
     database: DatabaseMetrics,
     pages: PageMetrics,
@@ -186,6 +188,7 @@ impl Metrics {
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
             canary_at: add.register(Gauge::with_opts(canary_at)?)?,
             leader: add.gauge("leader", "1 while this node does the chores for all")?,
+            ready: add.gauge("ready", READY)?,
             shared: SharedMetrics::declare(&add, &labels)?,
             database: DatabaseMetrics::declare(&add, &labels)?,
             pages: PageMetrics::declare(&add)?,
@@ -320,6 +323,11 @@ impl Metrics {
     /// Sets whether this node does the chores for all.
     pub fn leads(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
+    }
+
+    /// Sets whether this node is ready.
+    pub fn ready(&self, is_ready: bool) {
+        self.0.ready.set(i64::from(is_ready));
     }
 
     /// What is read from the database when it is asked for.

@@ -71,6 +71,7 @@ const METRICS: &[(&str, &str, &str, usize)] = &[
     ("build_info", "gauge", "version commit database", 1),
     ("nodes", "gauge", "role", 3),
     ("leader", "gauge", "", 1),
+    ("ready", "gauge", "", 1),
     ("connections", "gauge", "", 1),
     ("connections_refused_total", "counter", "reason", 2),
     ("connections_ended_total", "counter", "reason", 3),
@@ -209,7 +210,9 @@ async fn what_is_of_all_nodes_is_missing_while_the_database_is_away() {
                 answer.text.lines().any(|line| line.starts_with(&format!("postroom_{name}")))
             };
             assert!(has("pool_size{") && has("webhooks_total{"), "{}", answer.text);
-            names.iter().all(|name| has(name) == wanted).then_some(())
+            // That alone tells Prometheus of it while no webhook comes in.
+            let is_ready = has(if wanted { "ready 1" } else { "ready 0" });
+            (is_ready && names.iter().all(|name| has(name) == wanted)).then_some(())
         })
         .await;
     };
