@@ -21,15 +21,15 @@ impl ConfigMetrics {
     pub(super) fn declare(add: &Declare<'_>) -> Result<Self, prometheus::Error> {
         let successful = options(
             "config_last_reload_successful",
-            "1 if the last load of the configuration was applied or said the same, 0 if it was refused",
+            "1 if this node applied the last load of the configuration or it said the same, 0 if it was refused",
         );
         let succeeded = options(
             "config_last_reload_success_timestamp_seconds",
-            "When a load of the configuration was last not refused, the start included",
+            "When this node last did not refuse a load of the configuration, the start included",
         );
         let pending = options(
             "config_pending_restart_keys",
-            "Changed keys of the configuration that wait for a restart",
+            "Changed keys of the configuration that wait for a restart of this node",
         );
         let reloads = add.counters(
             "config_reloads_total",

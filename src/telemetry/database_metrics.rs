@@ -63,7 +63,7 @@ impl DatabaseMetrics {
         )?;
         add.info(
             "build_info",
-            "1; the labels tell what runs here",
+            "1; the labels tell what this node runs",
             &["version", "commit", "database"],
             &[
                 env!("CARGO_PKG_VERSION"),

@@ -15,7 +15,7 @@ pub struct HttpFamilies {
 
 impl HttpFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
-        let open = options("connections", "HTTP connections open");
+        let open = options("connections", "HTTP connections open on this node");
         let malformed = options("http_malformed_total", "Connections that did not speak HTTP");
         let connections = ConnectionMetrics {
             open: declare.register(IntGauge::with_opts(open)?)?,

@@ -38,7 +38,7 @@ pub struct PageMetrics {
 
 impl PageMetrics {
     pub(super) fn declare(add: &Declare<'_>) -> Result<Self, prometheus::Error> {
-        let streams = options("event_streams", "Streams of events that are open here");
+        let streams = options("event_streams", "Streams of events that are open on this node");
         let dropped = options(
             "trace_spans_dropped_total",
             "Spans that were not sent: the collector was away or too slow",

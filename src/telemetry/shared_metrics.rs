@@ -90,7 +90,7 @@ impl SharedMetrics {
             oldest_pending_seconds: add.register(GaugeVec::new(oldest, KIND)?)?,
             ledger_imbalance: add.gauges(
                 "ledger_imbalance_jobs",
-                "Jobs accepted, without those that ended, wait or run, on all nodes: always 0",
+                "Jobs accepted, without those that ended, wait or run, on all nodes; always 0: use max, never sum",
                 NONE,
             )?,
             quarantine_held: add.gauges(

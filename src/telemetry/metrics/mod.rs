@@ -29,15 +29,22 @@ const PREFIX: &str = "postroom";
 const CHANNEL: &[&str] = &["channel"];
 const OUTCOME: &[&str] = &["channel", "outcome"];
 const KIND: &[&str] = &["kind"];
-const BACKING_OFF: &str = "Slots that wait for their restart; as many as `pool_size`: paused";
-const LOST: &str = "Threads held by handlers that never yield";
+const BACKING_OFF: &str =
+    "Slots of this node that wait for their restart; as many as `pool_size`: paused";
+const LOST: &str = "Threads of this node held by handlers that never yield";
 const HANDED_OFF: &str = "Jobs that were stored as running, and started without a claim";
 const NO_ROOM: &str = "Answered 429 because the client's quarantine is full";
 const ANALYST: &[&str] = &["provider", "outcome"];
 const DRAFTS: &str = "Drafts by what became of them: written (pending), approved, rejected or superseded; \
     deliveries_total has what was sent";
+const PAUSED: &str = "1 while no job of the kind starts on this node";
+const OVERRIDDEN: &str = "1 while an override applies on this node";
+const UNANSWERED: &str = "Bytes of the webhooks that this node has not answered yet";
+const CANARY: &str = "The last canary job of this node: enqueued to ended";
+const DELIVERIES: &str = "Sends that ended, by outcome";
+const QUEUED: &str = "Messages that wait on this node";
 const READY: &str = "1 while this node is ready; /readyz says what it lacks";
-const CANARY_AT: &str = "When a canary job last came back here; 0 until the first has";
+const CANARY_AT: &str = "When a canary job of this node last came back; 0 until the first has";
 
 /// The types of actors, as the board spells them.
 const ACTOR_TYPES: [&str; 7] =
@@ -135,7 +142,7 @@ impl Metrics {
         let made = Registry::new();
         let add = Declare(&made);
         let canary_at = options("canary_last_success_timestamp_seconds", CANARY_AT);
-        let canary = options("canary_seconds", "The last canary job: enqueued to ended");
+        let canary = options("canary_seconds", CANARY);
         let rescued = options("rescued_jobs_total", "Jobs taken from a silent node");
         let families = Families {
             webhooks: add.counters("webhooks_total", "Webhooks answered", OUTCOME)?,
@@ -151,9 +158,8 @@ impl Metrics {
                 CHANNEL,
                 SIZES,
             )?,
-            ingest_queue_depth: add.gauges("ingest_queue_depth", "Messages that wait", CHANNEL)?,
-            ingest_queue_bytes: add
-                .gauge("ingest_queue_bytes", "Bytes of the webhooks that are not answered yet")?,
+            ingest_queue_depth: add.gauges("ingest_queue_depth", QUEUED, CHANNEL)?,
+            ingest_queue_bytes: add.gauge("ingest_queue_bytes", UNANSWERED)?,
             jobs: add.counters("jobs_total", "Attempts ended", &["kind", "outcome"])?,
             jobs_handed_off: add.counters("jobs_handed_off_total", HANDED_OFF, KIND)?,
             job_wait_seconds: add.histograms("job_wait_seconds", "Due to started", KIND, WAITS)?,
@@ -163,10 +169,10 @@ impl Metrics {
                 KIND,
                 SECONDS,
             )?,
-            pool_size: add.gauges("pool_size", "Slots that are wanted", KIND)?,
-            pool_busy: add.gauges("pool_busy", "Slots that run a job", KIND)?,
-            pool_paused: add.gauges("pool_paused", "1 while no job of the kind starts", KIND)?,
-            pool_override: add.gauges("pool_override", "1 while an override applies", KIND)?,
+            pool_size: add.gauges("pool_size", "Slots that are wanted on this node", KIND)?,
+            pool_busy: add.gauges("pool_busy", "Slots of this node that run a job", KIND)?,
+            pool_paused: add.gauges("pool_paused", PAUSED, KIND)?,
+            pool_override: add.gauges("pool_override", OVERRIDDEN, KIND)?,
             pool_backing_off: add.gauges("pool_backing_off", BACKING_OFF, KIND)?,
             lost_threads: add.gauges("lost_threads", LOST, KIND)?,
             actor_restarts: add.counters("actor_restarts_total", "Actors replaced", &["actor"])?,
@@ -179,11 +185,7 @@ impl Metrics {
                 ANALYST,
                 SECONDS,
             )?,
-            deliveries: add.counters(
-                "deliveries_total",
-                "Sends that ended, by outcome",
-                OUTCOME,
-            )?,
+            deliveries: add.counters("deliveries_total", DELIVERIES, OUTCOME)?,
             drafts: add.counters("drafts_total", DRAFTS, &["channel", "status"])?,
             canary_seconds: add.register(Gauge::with_opts(canary)?)?,
             canary_at: add.register(Gauge::with_opts(canary_at)?)?,

@@ -79,6 +79,21 @@ const METRICS: &[(&str, &str, &str, usize)] = &[
     ("admin_refused_total", "counter", "reason", 6),
 ];
 
+/// The gauges that each node exports of all nodes.
+const OF_ALL_NODES: &[&str] = &[
+    "jobs_pending",
+    "jobs_running",
+    "oldest_pending_seconds",
+    "quarantine_held",
+    "drafts_pending",
+    "draft_oldest_pending_seconds",
+    "deliveries_uncertain",
+    "accounts_paused",
+    "accounts_disconnected",
+    "ledger_imbalance_jobs",
+    "nodes",
+];
+
 /// Fewer than this, so that a fleet of nodes is cheap to keep.
 const SERIES_MAX: usize = 2_000;
 
@@ -134,11 +149,12 @@ on_both_daemons! {
                 assert_eq!(*value, "0", "{name}{{{labels}}}");
             }
         }
-        // Those of all nodes say how they are joined.
-        for (name, help) in helps {
-            if help.contains("all nodes") {
-                assert!(help.contains("max, never sum") || help.ends_with("always 0"), "{name}: {help}");
-            }
+        // Each gauge says of what it is, and those of all nodes how they are joined.
+        for (name, ..) in METRICS.iter().filter(|(_, kind, ..)| *kind == "gauge") {
+            let help = helps[format!("postroom_{name}").as_str()];
+            let is_shared = OF_ALL_NODES.contains(name);
+            assert_eq!(help.ends_with(": use max, never sum"), is_shared, "{name}: {help}");
+            assert_eq!(help.contains("this node"), !is_shared, "{name}: {help}");
         }
     }
 
