@@ -21,7 +21,7 @@ pub enum Hop {
     Delayed,
     /// A person, who approved what the job sends.
     Approved,
-    /// A failed attempt.
+    /// A failed attempt, or a person who had a job run again that had ended.
     Retry,
     /// A person, who had a held webhook taken again.
     Replayed,

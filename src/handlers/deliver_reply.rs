@@ -33,10 +33,10 @@ impl DeliverReply {
 
 impl DeliverReply {
     /// Makes the call of a marked send, once, and says how it ended.
-    async fn call(&self, client_id: &str, send: &MarkedSend) -> SendEnd {
+    async fn call(&self, job: &Job, send: &MarkedSend) -> SendEnd {
         let config = self.deps.config.get();
         let settings = config
-            .client(client_id)
+            .client(&job.client_id)
             .and_then(|client| client.channel(&send.channel))
             .and_then(|channel| channel.send.as_ref());
         // They were there when the send was marked.
@@ -63,11 +63,12 @@ impl DeliverReply {
         self.deps.board.faults().point("send.called");
         let start = || SpanStart::new(format!("send {}", send.channel), SpanKind::Producer);
         let span = traces::current().child(start);
+        span.set_job(job);
         span.set(names::OPERATION, "send");
         span.set(names::OPERATION_TYPE, "send");
+        span.set(names::DESTINATION, send.channel.clone());
         span.set(names::MESSAGE_ID, delivery_id.clone());
         span.set(names::CHANNEL, send.channel.clone());
-        span.set(names::CLIENT, client_id.to_owned());
         let called = traced_call(&self.deps.wire, &call, settings.timeout, &span).await;
         let end = match called {
             CallEnd::Answered(answer) => channel.reply_answer(&answer),
@@ -148,7 +149,7 @@ impl JobHandler for DeliverReply {
             return Outcome::Send(SendEnd::NotCalled { after: SWITCHED_OFF_PAUSE });
         }
         // 3. Call, once.
-        let end = self.call(&job.client_id, &send).await;
+        let end = self.call(job, &send).await;
         board.faults().point("send.answered");
         if let SendEnd::NotSent { why, account: None } | SendEnd::Unsendable { why } = &end {
             tracing::warn!(

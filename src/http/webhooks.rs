@@ -42,6 +42,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{hint::black_box, net::IpAddr};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 /// The seconds after which to post again if the disk is full: it is not emptied at once.
 const DISK_RETRY_SECONDS: u64 = 10;
@@ -105,7 +106,8 @@ async fn webhook(
     let mut is_proven = false;
     let asked = (channel, client_id.as_str(), request_id.as_str());
     let span = span_of(&request, asked, &state);
-    let result = receive(&request, payload, asked, &span, &mut is_proven, &state).await;
+    let received = receive(&request, payload, asked, &span, &mut is_proven, &state);
+    let result = received.instrument(span.log_span()).await;
     let told = (&request, asked, is_proven);
     let (outcome, response) = match result {
         Ok(taken) => {

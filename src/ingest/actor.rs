@@ -280,7 +280,13 @@ async fn commit_group(
             jobs += 1;
         }
         if let Err(error) = &answer {
-            tracing::warn!(%error, "a webhook was not stored and is answered 429");
+            tracing::warn!(
+                %error,
+                client.id = %item.client_id,
+                request.id = %item.request_id,
+                trace_id = span.trace_id(),
+                "a webhook was not stored and is answered 429"
+            );
         }
         let answer = match answer {
             Ok(Answer::QuarantineFull) => {

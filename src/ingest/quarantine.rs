@@ -39,6 +39,7 @@ pub(super) async fn keep_unstorable(
     tracing::error!(
         client.id = %item.client_id,
         request.id = %item.request_id,
+        trace_id = item.trace.map(|it| it.made_in.trace_id()),
         error = error.to_string(),
         "a webhook is not storable"
     );

@@ -265,7 +265,13 @@ async fn commit_without_effects(
     number: usize,
     refused: &StoreError,
 ) -> Result<(), StoreError> {
-    tracing::error!(job.id = settlement.job_id, client.id = %settlement.client_id, error = %refused, "effects are not storable");
+    tracing::error!(
+        job.id = settlement.job_id,
+        client.id = %settlement.client_id,
+        trace_id = settlement.trace_id(),
+        error = %refused,
+        "effects are not storable"
+    );
     let text = format!("the effects cannot be stored: {refused}");
     let Some(without) = setup.uncommitted.drop_effects(number, &text) else { return Ok(()) };
     match setup.ledger.settle(Arc::from([without.clone()])).await {
@@ -283,7 +289,8 @@ async fn commit_without_effects(
 }
 
 fn log_wait(settlement: &Settlement, error: &StoreError) {
-    tracing::warn!(%error, job.id = settlement.job_id, "an outcome waits for the database");
+    let (job_id, trace_id) = (settlement.job_id, settlement.trace_id());
+    tracing::warn!(%error, job.id = job_id, trace_id, "an outcome waits for the database");
 }
 
 /// Counts and logs a settlement. It is not applied if its fence fails.
@@ -300,6 +307,7 @@ fn count_and_log(
             job.id = settlement.job_id,
             job.kind = settlement.kind,
             job.run = settlement.run,
+            trace_id = settlement.trace_id(),
             outcome,
             "recorded"
         );
@@ -307,6 +315,7 @@ fn count_and_log(
         tracing::info!(
             job.id = settlement.job_id,
             job.run = settlement.run,
+            trace_id = settlement.trace_id(),
             outcome,
             "this run was recorded before"
         );
@@ -315,7 +324,13 @@ fn count_and_log(
             Some(_) => "the lease was lost: of this run only what became of its send is recorded",
             None => "the lease was lost: nothing of this run is recorded",
         };
-        tracing::warn!(job.id = settlement.job_id, job.run = settlement.run, outcome, "{what}");
+        tracing::warn!(
+            job.id = settlement.job_id,
+            job.run = settlement.run,
+            trace_id = settlement.trace_id(),
+            outcome,
+            "{what}"
+        );
     }
 }
 

@@ -174,8 +174,12 @@ impl Uncommitted {
         // Drop what has killed too many recorders.
         while outcomes.waiting.front().is_some_and(|entry| entry.deaths >= DEATHS_MAX) {
             let dropped = outcomes.waiting.pop_front();
-            let job_id = dropped.map(|entry| entry.record.settlement.job_id);
-            tracing::error!(job.id = job_id, "recorders die of this outcome: it is dropped");
+            let settlement = dropped.map(|entry| entry.record.settlement);
+            tracing::error!(
+                job.id = settlement.as_ref().map(|it| it.job_id),
+                trace_id = settlement.as_ref().and_then(Settlement::trace_id),
+                "recorders die of this outcome: it is dropped"
+            );
         }
 
         // Count what goes into the group.

@@ -282,7 +282,12 @@ impl<'a> Attempt<'a> {
         }
 
         // It keeps its thread.
-        tracing::error!(job.id = job.id, job.kind = %job.kind, "a handler ignores that it was cut off: its thread is lost");
+        tracing::error!(
+            job.id = job.id,
+            job.kind = %job.kind,
+            trace_id = trace.trace_id(),
+            "a handler ignores that it was cut off: its thread is lost"
+        );
         setup.work.renew();
         work::give_up_if_too_many_are_lost(&setup.board, &setup.config);
         let text = format!("cut off after {limit:?}, and still not over {STUCK_AFTER:?} later");

@@ -136,13 +136,46 @@ async fn are_dropped(daemon: &Daemon) {
     .await;
 }
 
-/// Waits for a draft of the lead, and approves it.
-async fn approve(daemon: &Daemon, lead: &str) {
+/// Waits for a draft of the lead, and returns its id.
+async fn draft_of(daemon: &Daemon, lead: &str) -> String {
     let path = format!("/drafts?lead={lead}");
-    let draft = eventually(PATIENCE, async || {
+    eventually(PATIENCE, async || {
         Some(get(daemon, &path).await["items"][0]["id"].as_str()?.to_owned())
     })
-    .await;
+    .await
+}
+
+/// The id of its trace, as logs and pages spell it.
+fn trace_id(span: &Span) -> String {
+    span.trace_id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks that the log has a line with these words and the id of the span's trace.
+#[track_caller]
+fn is_logged(daemon: &Daemon, words: &str, span: &Span) {
+    let (log, told) = (daemon.log(), format!("trace_id=\"{}\"", trace_id(span)));
+    let is_there = log.lines().any(|line| line.contains(words) && line.contains(&told));
+    assert!(is_there, "no line {words:?} with {told}\n{log}");
+}
+
+/// Checks what the span of a send has in common with that of its job.
+#[track_caller]
+fn says_what_its_job_says(send: &Span, job: &Span) {
+    assert_eq!(attribute(send, "messaging.destination.name"), "sms");
+    for shared in [
+        "messaging.system",
+        "messaging.client.id",
+        "messaging.message.conversation_id",
+        "request_id",
+        "postroom.client",
+    ] {
+        assert_eq!(attribute(send, shared), attribute(job, shared), "{shared}");
+    }
+}
+
+/// Waits for a draft of the lead, and approves it.
+async fn approve(daemon: &Daemon, lead: &str) {
+    let draft = draft_of(daemon, lead).await;
     let answer = call(daemon, Method::POST, &format!("/drafts/{draft}/approve"), json!({})).await;
     assert_eq!(answer["status"], "approved", "{answer}");
 }
@@ -201,13 +234,17 @@ on_both_daemons! {
         let send = one("send sms");
         assert!(is_below(send, deliver));
         assert_eq!(send.kind, i32::from(SpanKind::Producer));
+        says_what_its_job_says(send, deliver);
+        assert_eq!(attribute(send, "request_id"), attribute(webhook, "request_id"));
+        is_logged(&daemon, "a person decided on a draft", approval);
+        is_logged(&daemon, "an answer was handed to its provider", deliver);
         let http = one("POST");
         assert!(is_below(http, send));
         assert_eq!(attribute(http, "http.response.status_code"), "200");
 
         // The job and the lead's page tell the trace, and no span tells a text, a name or an address.
         let job = get(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
-        let trace_id: String = webhook.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let trace_id = trace_id(webhook);
         assert_eq!(job["trace_id"], trace_id, "{job}");
         let pages =
             [format!("/jobs/{}", posted.job_ids()[0]), format!("/leads/{}", posted.field("lead_id"))];
@@ -270,8 +307,134 @@ on_both_daemons! {
             assert!(links_to(process, replay) && process.trace_id != replay.trace_id);
             assert_eq!(attribute(process, "postroom.hop"), "replayed");
         }
+        is_logged(&daemon, "replayed by hand", replay);
         // Of what no person asked for, nothing is recorded.
         assert!(named(&spans, "POST /webhooks/{channel}/{client}").is_empty());
+    }
+
+    async fn what_the_log_says_of_a_webhook_names_its_trace(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 1.0);
+        let daemon = place.start(&config).await;
+        let odd = json!({"message": "neither a text nor a lead"});
+        let posted = ask(daemon.webhook("sms", "demo").json(&odd)).await;
+        assert_eq!(posted.outcome(), "quarantined", "{posted:?}");
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            (!named(&spans, "POST /webhooks/{channel}/{client}").is_empty()).then_some(spans)
+        })
+        .await;
+        let webhook = named(&spans, "POST /webhooks/{channel}/{client}")[0];
+        assert_eq!(attribute(webhook, "postroom.outcome"), "quarantined");
+        is_logged(&daemon, "quarantined", webhook);
+    }
+
+    async fn a_new_text_that_a_person_asks_for_is_recorded_with_its_question(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 0.0);
+        let daemon = place.start(&config).await;
+        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let draft = draft_of(&daemon, posted.field("lead_id")).await;
+        let path = format!("/drafts/{draft}/regenerate");
+        let told = call(&daemon, Method::POST, &path, json!({"hint": "shorter"})).await;
+        assert_eq!(told["status"], "pending", "{told}");
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            let awaited = ["regenerate draft", "chat m-1"];
+            awaited.iter().all(|name| !named(&spans, name).is_empty()).then_some(spans)
+        })
+        .await;
+        let regenerated = named(&spans, "regenerate draft")[0];
+        assert_eq!(
+            attribute(regenerated, "messaging.message.conversation_id"),
+            posted.field("lead_id")
+        );
+        let [chat] = named(&spans, "chat m-1")[..] else { panic!("{spans:?}") };
+        assert!(is_below(chat, regenerated));
+        assert_eq!(attribute(chat, "postroom.question"), "draft");
+        is_logged(&daemon, "a person decided on a draft", regenerated);
+        assert!(!format!("{spans:?}").contains("shorter"));
+    }
+
+    async fn a_job_that_a_person_has_run_is_recorded_although_it_is_its_first_attempt(place: Place) {
+        let (collector, model) = (Receiver::start(), interested());
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 0.0);
+        let pool = "[pools.SMS_INBOUND_POST_PROCESS]\nmax_attempts = 1\n";
+        let mut daemon = place.start(&format!("{config}{pool}paused = true\n")).await;
+        let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let path = format!("/jobs/{}", posted.job_ids()[0]);
+        let cancelled = call(&daemon, Method::POST, &format!("{path}/cancel"), json!({})).await;
+        assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
+        assert!(cancelled["trace_id"].is_null(), "{cancelled}");
+        let retried = call(&daemon, Method::POST, &format!("{path}/retry"), json!({})).await;
+        assert_eq!(retried["status"], "pending", "{retried}");
+        daemon.configure(&format!("{config}{pool}"));
+        let process = "process SMS_INBOUND_POST_PROCESS";
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            let awaited = ["retry job", process];
+            awaited.iter().all(|name| !named(&spans, name).is_empty()).then_some(spans)
+        })
+        .await;
+        let (retry, process) = (named(&spans, "retry job")[0], named(&spans, process)[0]);
+        assert_eq!(retried["trace_id"], trace_id(retry), "{retried}");
+        assert_eq!(attribute(retry, "messaging.message.id"), posted.job_ids()[0]);
+        assert_eq!(attribute(process, "postroom.attempt"), "1");
+        assert_eq!(attribute(process, "postroom.hop"), "retry");
+        assert!(links_to(process, retry) && process.trace_id != retry.trace_id);
+        is_logged(&daemon, "job retried by hand", retry);
+    }
+
+    async fn what_waits_for_a_clock_is_a_trace_of_its_own_linked_back(place: Place) {
+        let (collector, model, provider) = (Receiver::start(), interested(), Provider::start().await);
+        let config = config(&collector.url(), &model.url("traces"), &provider.url, 1.0);
+        let automatic = "auto_reply = \"auto\"\n\
+             auto_send = { delay_min = \"1s\", delay_max = \"1s\", schedule = \"always\" }\n";
+        let config = config.replace("id = \"demo\"\n", &format!("id = \"demo\"\n{automatic}"));
+        let daemon = place.start(&config).await;
+        ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            let awaited = ["process SMS_INBOUND_POST_PROCESS", "process DELIVER_REPLY"];
+            awaited.iter().all(|name| !named(&spans, name).is_empty()).then_some(spans)
+        })
+        .await;
+        let process = named(&spans, "process SMS_INBOUND_POST_PROCESS")[0];
+        let rule = named(&spans, "process AUTO_SEND_DELAYED")[0];
+        let deliver = named(&spans, "process DELIVER_REPLY")[0];
+        assert!(links_to(rule, process) && rule.parent_span_id.is_empty());
+        assert_ne!(rule.trace_id, process.trace_id);
+        assert_eq!(attribute(rule, "postroom.hop"), "delayed");
+        // From there on nothing waits.
+        assert!(is_below(deliver, rule) && links_to(deliver, rule));
+    }
+
+    async fn a_retry_of_a_recorded_webhook_is_linked_back_to_it(place: Place) {
+        let collector = Receiver::start();
+        let model = ModelServer::script(vec![Reply::Status(401, "", "{}")]);
+        let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 1.0);
+        let pools = "[pools.default]\nbackoff = { base = \"10ms\", cap = \"20ms\" }\n";
+        let daemon = place.start(&format!("{config}{pools}")).await;
+        ask(daemon.webhook("sms", "demo").json(&sms(1, TEXT))).await;
+        let spans = eventually(PATIENCE, async || {
+            let spans = spans(&collector);
+            (named(&spans, "process SMS_INBOUND_POST_PROCESS").len() >= 2
+                && !named(&spans, "POST /webhooks/{channel}/{client}").is_empty())
+            .then_some(spans)
+        })
+        .await;
+        let webhook = named(&spans, "POST /webhooks/{channel}/{client}")[0];
+        let attempts = named(&spans, "process SMS_INBOUND_POST_PROCESS");
+        let of = |number: &str| {
+            let found = attempts.iter().find(|it| attribute(it, "postroom.attempt") == number);
+            *found.unwrap_or_else(|| panic!("no attempt {number}: {attempts:?}"))
+        };
+        let (first, second) = (of("1"), of("2"));
+        assert!(is_below(first, webhook) && links_to(first, webhook));
+        assert_eq!(attribute(first, "error.type"), "error");
+        assert!(links_to(second, webhook) && second.parent_span_id.is_empty());
+        assert_ne!(second.trace_id, webhook.trace_id);
+        assert_eq!(attribute(second, "postroom.hop"), "retry");
     }
 
     async fn what_is_not_sampled_is_not_sent_and_a_retry_always_is(place: Place) {

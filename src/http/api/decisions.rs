@@ -36,6 +36,7 @@ use crate::{
 use actix_web::{Error, HttpRequest, http::header::IF_MATCH, web};
 use serde_json::{Map, Value};
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// How long the analyst may take for a new text. Commands wait a little longer for the answer.
 const REDRAFTED_WITHIN: Duration = Duration::from_secs(8);
@@ -281,20 +282,17 @@ impl ApiState {
             return Err(Problem::conflict(detail));
         }
         let max_attempts = config.pools.of(DELIVER_REPLY.0).max_attempts;
-        let span = self.approval_span(&draft).await;
+        let span = self.decision_span("approve draft", &draft).await;
         let (undo, trace) = (config.sending.undo, span.job_trace(Hop::Approved));
         let decision = DraftDecision::Approve { undo, max_attempts, trace };
-        let decided = self.decide(id, decision, seen, by.did("draft.approve", id)).await;
-        if decided.is_err() {
-            span.failed("refused");
-        }
-        decided
+        let decided = self.decide(id, decision, seen, by.did("draft.approve", id));
+        traced_decision(&span, decided).await
     }
 
-    /// The span of an approval, linked to the webhook that is answered. It is recorded whatever the
-    /// share: a person asked.
-    async fn approval_span(&self, draft: &DraftRow) -> TraceSpan {
-        let start = || SpanStart::new("approve draft", SpanKind::Internal);
+    /// The span of a decision that has more done than it stores, linked to the webhook that is
+    /// answered. It is recorded whatever the share: a person asked.
+    async fn decision_span(&self, name: &'static str, draft: &DraftRow) -> TraceSpan {
+        let start = || SpanStart::new(name, SpanKind::Internal);
         let span = self.board.traces().always(start);
         if span.at().is_none() {
             return span;
@@ -302,10 +300,10 @@ impl ApiState {
         span.set(names::CLIENT, draft.client_id.clone());
         span.set(names::CHANNEL, draft.channel.clone());
         span.set(names::CONVERSATION, draft.lead_id.to_string());
-        // Without the link there is less to see, which holds no approval up.
+        // Without the link there is less to see, which holds no decision up.
         match self.desk.trace_of_message(draft.message_id).await {
             Ok(trace) => trace.into_iter().for_each(|trace| span.link(trace.made_in)),
-            Err(error) => tracing::debug!(%error, "an approval is traced without a link"),
+            Err(error) => tracing::debug!(%error, "a decision is traced without a link"),
         }
         span
     }
@@ -359,10 +357,14 @@ impl ApiState {
             return Err(Problem::bad_request("hint", detail));
         }
         let draft = self.desk.draft(id).await?.ok_or_else(|| no_such("draft", id))?;
-        let rewriting = rewritten(self, &draft, hint.as_deref()).await?;
-        let decision = DraftDecision::Rewrite(Box::new(rewriting));
-        let entry = AuditEntry { note: hint, ..by.did("draft.regenerate", id) };
-        self.decide(id, decision, SeenDraft::default(), entry).await
+        let span = self.decision_span("regenerate draft", &draft.draft).await;
+        let regenerated = async {
+            let rewriting = rewritten(self, &draft, hint.as_deref()).await?;
+            let decision = DraftDecision::Rewrite(Box::new(rewriting));
+            let entry = AuditEntry { note: hint, ..by.did("draft.regenerate", id) };
+            self.decide(id, decision, SeenDraft::default(), entry).await
+        };
+        traced_decision(&span, regenerated).await
     }
 
     /// Carries a decision out.
@@ -379,6 +381,18 @@ impl ApiState {
         tracing::info!(draft.id = id, action, status, "a person decided on a draft");
         Ok(draft)
     }
+}
+
+/// Carries a decision out as its span. What it asks the model, and its log lines, are of its trace.
+async fn traced_decision(
+    span: &TraceSpan,
+    decision: impl Future<Output = Result<DraftView, Problem>>,
+) -> Result<DraftView, Problem> {
+    let decided = span.clone().within(decision.instrument(span.log_span())).await;
+    if decided.is_err() {
+        span.failed("refused");
+    }
+    decided
 }
 
 /// The version that `If-Match` names; `None` if any will do.

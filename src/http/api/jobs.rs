@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         Id, JobState, JobStatus, Timestamp, error_signature::error_signature, explain::RunStage,
-        job::dedupe_key,
+        job::dedupe_key, trace::Hop,
     },
     http::{
         openapi::{
@@ -20,6 +20,7 @@ use crate::{
         problem::Problem,
     },
     store::{ErrorGroup, ErrorGroups, FailedAttempt, JobDetail, JobFilter, JobView, Page},
+    telemetry::traces::{SpanKind, SpanStart, names},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -158,8 +159,21 @@ pub(in crate::http) async fn retry_one(
     id: Id,
     operator: Operator,
 ) -> Result<JobView, Problem> {
-    let job = state.desk.retry(id).await?;
-    tracing::info!(job_id = job.id, kind = job.kind, "job retried by hand");
+    // It is recorded whatever the share: a person asked. Otherwise the run of a job that was
+    // cancelled before its first one might not be.
+    let start = || SpanStart::new("retry job", SpanKind::Internal);
+    let span = state.board.traces().always(start);
+    span.set(names::MESSAGE_ID, id.to_string());
+    let retried = state.desk.retry(id, span.job_trace(Hop::Retry)).await;
+    let job = retried.inspect_err(|_| span.failed("refused"))?;
+    span.set(names::DESTINATION, job.kind.clone());
+    span.set(names::CLIENT, job.client_id.clone());
+    tracing::info!(
+        job.id = job.id,
+        job.kind = job.kind,
+        trace_id = span.trace_id(),
+        "job retried by hand"
+    );
     state.record(operator.did("job.retry", id)).await;
     Ok(job)
 }
@@ -172,7 +186,7 @@ pub(in crate::http) async fn cancel_one(
 ) -> Result<JobView, Problem> {
     let job = state.desk.cancel(id).await?;
     state.metrics.attempt_ended(&job.kind, "cancelled");
-    tracing::info!(job_id = job.id, kind = job.kind, "job cancelled by hand");
+    tracing::info!(job.id = job.id, job.kind = job.kind, "job cancelled by hand");
     state.record(operator.did("job.cancel", id)).await;
     Ok(job)
 }

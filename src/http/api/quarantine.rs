@@ -26,6 +26,7 @@ use crate::{
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
 use serde::Serialize;
+use tracing::Instrument as _;
 
 /// The parameters of the list.
 const PARAMETERS: [ApiParameter; 5] = [
@@ -144,7 +145,9 @@ pub(in crate::http) async fn replay_item(
     let request_id = request_id::of(request);
     let mut replay = replay_of(item, webhooks_state, &cfg, &request_id)?;
     replay.span = span_of(&replay, webhooks_state);
-    let answer = webhooks_state.intake.replay(replay, &state.desk, &cfg).await;
+    let log_span = replay.span.log_span();
+    let answer = webhooks_state.intake.replay(replay, &state.desk, &cfg);
+    let answer = answer.instrument(log_span).await;
     let answer = answer.map_err(|error| match error {
         ReplayError::Unreadable(error) => Problem::internal(error.to_string()),
         ReplayError::Refused(refusal) => problem_of(&refusal),

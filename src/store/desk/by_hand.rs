@@ -6,11 +6,11 @@
 //! If a job moved in between, that is a conflict, and the whole group is repeated.
 
 use super::{
-    UNFINISHED, UNSUCCESSFUL,
+    UNFINISHED, UNSUCCESSFUL, job_traces,
     job_views::{JobRow, JobView, Whereabouts},
     jobs,
 };
-use crate::domain::{Id, JobStatus};
+use crate::domain::{Id, JobStatus, trace::JobTrace};
 use crate::store::{
     engine::{
         Database, StoreError,
@@ -117,11 +117,19 @@ pub(in crate::store) struct ChangedGroup {
 /// The result for one job: the job as it is now, or the status that did not allow the change.
 type Done = Result<JobView, JobActionError>;
 
-/// Gives a failed or cancelled job one more attempt.
-pub(super) async fn retry(db: &Database, id: Id) -> Result<Done, StoreError> {
+/// Gives a failed or cancelled job one more attempt. `trace` is the span in which a person asks for
+/// it, if that is recorded.
+pub(super) async fn retry(
+    db: &Database,
+    id: Id,
+    trace: Option<JobTrace>,
+) -> Result<Done, StoreError> {
     db.write("by_hand", async |tx| {
         let group = change_group(db, &tx, JobAction::Retry, &[id], &UNSUCCESSFUL).await?;
         let has_moved = group.moved.contains_key(&id);
+        if let Some(trace) = trace.filter(|_| has_moved) {
+            job_traces::add(&tx, id, trace).await?;
+        }
         group.counts.write(&tx, db.node()).await?;
         let refused = |status: JobStatus| {
             let status = status.as_str();

@@ -59,7 +59,7 @@ pub use self::{
     },
 };
 
-use crate::domain::{Id, JobStatus, Medium, Sentiment};
+use crate::domain::{Id, JobStatus, Medium, Sentiment, trace::JobTrace};
 use crate::store::{
     audit::AuditEntry,
     engine::{Database, StoreError, connect::undurable},
@@ -171,13 +171,15 @@ impl Desk {
         self.db.connections().last_failed_write.error()
     }
 
-    /// Gives a failed or cancelled job one more attempt.
+    /// Gives a failed or cancelled job one more attempt. `trace` is the span in which a person asks
+    /// for it, if that is recorded.
     ///
     /// # Errors
     /// If there is no such job, if it has not failed or been cancelled, or if the database is
     /// unreachable.
-    pub async fn retry(&self, id: Id) -> Result<JobView, JobActionError> {
-        let retried = self.db.call(|db| async move { by_hand::retry(&db, id).await }).await?;
+    pub async fn retry(&self, id: Id, trace: Option<JobTrace>) -> Result<JobView, JobActionError> {
+        let retried =
+            self.db.call(move |db| async move { by_hand::retry(&db, id, trace).await }).await?;
         self.notices.announce();
         retried
     }

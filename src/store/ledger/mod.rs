@@ -104,6 +104,13 @@ pub struct Settlement {
     pub trace: Option<JobTrace>,
 }
 
+impl Settlement {
+    /// The id of the trace of the run, for log lines; `None` if it is not recorded.
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.map(|trace| trace.made_in.trace_id())
+    }
+}
+
 /// What happens to a job at the end of a run, or by hand.
 #[derive(Clone, Debug)]
 pub enum Transition {

@@ -115,7 +115,7 @@ on_both_databases! {
         desk.cancel(jobs[1]).await.unwrap();
         assert_caps(&db).await;
         for it in [jobs[0], jobs[1]] {
-            desk.retry(it).await.unwrap();
+            desk.retry(it, None).await.unwrap();
             assert_caps(&db).await;
         }
         assert_eq!(drain(&db.store, 10).await, 3);

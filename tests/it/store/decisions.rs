@@ -16,6 +16,7 @@ use postroom::{
         Effect, Id, Sentiment,
         job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
         outcome::Subject,
+        trace::{Hop, JobTrace, TracePoint},
     },
     store::{
         Answer, AuditEntry, AuditFilter, DecisionError, DraftDecision, DraftView, LeadFilter,
@@ -359,6 +360,28 @@ on_both_databases! {
         assert_eq!(done(&db, approve(UNDO)).await, "approved");
     }
 
+    /// The run of what a person starts is recorded, also of a job that is there already.
+    async fn a_persons_span_becomes_that_of_the_job(db: Fixture) {
+        let (lead_id, _) = drafted(&db).await;
+        let span = |trace_id| JobTrace { made_in: TracePoint { trace_id, span_id: 9 }, hop: Hop::Approved };
+        let id_of = |trace_id| Some(span(trace_id).made_in.trace_id());
+        let approved_in = |trace| DraftDecision::Approve { undo: UNDO, max_attempts: 12, trace };
+        // The first approval is not recorded, the later ones are.
+        for (trace, expected) in [(None, None), (Some(span(2)), id_of(2)), (Some(span(3)), id_of(3)), (None, id_of(3))] {
+            done(&db, approved_in(trace)).await;
+            let (id, _) = sending_job(&db).await;
+            assert_eq!(db.store.desk().job(id).await.unwrap().unwrap().job.trace_id, expected);
+            done(&db, DraftDecision::Undo).await;
+        }
+        // A retry gives a job a span that has none.
+        let rule = rule_job(&db, lead_id).await;
+        for (trace, expected) in [(None, None), (Some(span(4)), id_of(4)), (Some(span(5)), id_of(4))] {
+            db.store.desk().cancel(rule).await.unwrap();
+            let job = db.store.desk().retry(rule, trace).await.unwrap();
+            assert_eq!(job.trace_id, expected);
+        }
+    }
+
     /// A rule approves the text that the gate judged, once, whoever retries its job.
     async fn a_rule_that_is_retried_approves_nothing_that_a_person_has_touched(db: Fixture) {
         db.may_leave(Leftover::Anything, "jobs are deleted and reopened by hand");
@@ -369,7 +392,7 @@ on_both_databases! {
             Effect::Enqueue { kind: DELIVER_REPLY, subject: Subject::Draft(DRAFT), delay: Duration::ZERO },
         ];
         let retried = async || {
-            db.store.desk().retry(rule).await.unwrap();
+            db.store.desk().retry(rule, None).await.unwrap();
             let claims = claim_of(&db.store, &[(AUTO_SEND_DELAYED, 1)]).await;
             let done = settle(&db.store, &claims[0], Transition::Succeed(effects()));
             assert_eq!(db.store.ledger().settle(Arc::new([done])).await.unwrap(), [true]);

@@ -223,7 +223,7 @@ on_both_databases! {
             assert!(end(&db.store, &claims[0], transition).await, "{word}");
             if is_end {
                 let last = db.number("select max(run) from job_attempts").await;
-                db.store.desk().retry(claims[0].job.id).await.unwrap();
+                db.store.desk().retry(claims[0].job.id, None).await.unwrap();
                 expected = last + 1;
             } else {
                 expected += 1;

@@ -162,7 +162,7 @@ on_both_databases! {
             assert!(end(&db.store, &claims[0], fail).await);
             let running = claim_of(&db.store, &[(kind, 10)]).await;
             assert_eq!(running.iter().map(|it| it.job.id).collect::<Vec<_>>(), [second], "{kind}");
-            db.store.desk().retry(first).await.unwrap();
+            db.store.desk().retry(first, None).await.unwrap();
             assert!(claim_of(&db.store, &[(kind, 10)]).await.is_empty(), "{kind}: two of a lead at once");
             succeed(&db.store, &running).await;
             let again = claim_of(&db.store, &[(kind, 10)]).await;
@@ -181,7 +181,7 @@ on_both_databases! {
         let fail = Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() };
         assert!(end(&db.store, &claims[0], fail).await);
         let running = claim(&db.store, 10).await;
-        db.store.desk().retry(claims[0].job.id).await.unwrap();
+        db.store.desk().retry(claims[0].job.id, None).await.unwrap();
         assert!(claim(&db.store, 10).await.is_empty());
         succeed(&db.store, &running).await;
         assert_eq!(claim(&db.store, 10).await.len(), 1);

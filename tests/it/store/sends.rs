@@ -205,7 +205,7 @@ on_both_databases! {
         let blocked = "select blocked_by || ' ' || cast(d.attempts as text) from drafts, deliveries d";
         assert_eq!(db.texts(blocked).await, ["delivery_failed 2"]);
         // A person may try it once more.
-        db.store.desk().retry(job.job.id).await.unwrap();
+        db.store.desk().retry(job.job.id, None).await.unwrap();
         let job = claim(&db.store).await.unwrap();
         assert_eq!(delivery(mark(&db.store, &job).await), first);
         assert!(end(&db.store, &job, Transition::Succeed(Vec::new()), sent()).await);

@@ -123,7 +123,7 @@ on_both_databases! {
         let error = "no".to_owned();
         let fail = Transition::Fail { reason: FailureReason::Error, error };
         assert!(end(&db.store, &suspect[0], fail).await);
-        db.store.desk().retry(suspect[0].job.id).await.unwrap();
+        db.store.desk().retry(suspect[0].job.id, None).await.unwrap();
         assert_eq!(told(&claim(&db.store, 10).await), (SMS, Some("sms")));
     }
 }

@@ -334,7 +334,7 @@ on_both_databases! {
             let job = claims[0].job.id;
             let (inbox, desk) = (db.store.inbox(), other.desk());
             let (stored, retried) =
-                at_once(round, inbox.put(messages("a", &phones, round)), desk.retry(job)).await;
+                at_once(round, inbox.put(messages("a", &phones, round)), desk.retry(job, None)).await;
             stored.unwrap();
             assert_eq!(retried.unwrap().status, JobStatus::Pending);
             assert_heads(&db, 1).await;
@@ -348,7 +348,7 @@ on_both_databases! {
             let fail = Transition::Fail { reason: FailureReason::Error, error: "no".to_owned() };
             settle_all(&db.store, &claims, &fail).await;
             let (one, two) = (db.store.desk(), other.desk());
-            let (left, right) = at_once(round, one.retry(claims[0].job.id), two.retry(claims[0].job.id)).await;
+            let (left, right) = at_once(round, one.retry(claims[0].job.id, None), two.retry(claims[0].job.id, None)).await;
             assert!(left.is_ok() ^ right.is_ok(), "{left:?} {right:?}");
             assert_heads(&db, 1).await;
         }

@@ -13,6 +13,7 @@ use crate::store::{
     desk::{
         UNFINISHED, UNSUCCESSFUL,
         by_hand::{Reopening, cancel_group, retry_group},
+        job_traces,
         job_views::JobRow,
         jobs,
     },
@@ -230,9 +231,9 @@ impl DraftJobs {
         Ok(vec![group.counts])
     }
 
-    /// Has the draft sent by its job after `delay_ms`. If the job exists already, it starts afresh,
-    /// and `trace` is not its own.
-    /// It must have ended: see [`Self::cancel`].
+    /// Has the draft sent by its job after `delay_ms`, made in the span `trace`, if that is
+    /// recorded. If the job exists already, it starts afresh. It must have ended: see
+    /// [`Self::cancel`].
     ///
     /// # Errors
     /// A conflict if it moved meanwhile.
@@ -254,6 +255,9 @@ impl DraftJobs {
             let group = retry_group(db, tx, &ids, &ended, afresh).await?;
             if !group.moved.contains_key(&job.view.id) {
                 return Err(StoreError::Conflict("a job that sends moved meanwhile".to_owned()));
+            }
+            if let Some(trace) = trace {
+                job_traces::replace(tx, job.view.id, trace).await?;
             }
             return Ok(group.counts);
         }

@@ -164,7 +164,7 @@ impl Case<'_> {
             }
             Step::RetryByHand { pick } => {
                 let Some(id) = self.model.any(*pick) else { return };
-                let done = self.nodes[0].desk().retry(id).await;
+                let done = self.nodes[0].desk().retry(id, None).await;
                 assert_eq!(done.is_ok(), self.model.retry_by_hand(id), "{done:?}");
             }
             Step::Due => self.hour().await,

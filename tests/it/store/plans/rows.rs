@@ -656,6 +656,8 @@ fn by_hand() -> Vec<Row> {
         api("FIND_BY_REQUEST", [text("r777"), NEWEST, number(50)]).of(2).finds(2),
         writer("READ_DECIDED", [number(5)]).of(1).finds(1),
         api("READ_TRACES", [number(5)]).of(3).finds(1),
+        writer("ADD_TRACE", [number(5), text("x")]).of(1).finds(1),
+        writer("REPLACE_TRACE", [number(5), text("x")]).of(1).finds(1),
         writer("READ_JOBS_OF_DRAFT", [number(5), text("AUTO_SEND_DELAYED"), text("DELIVER_REPLY")])
             .of(1)
             .finds(0),
