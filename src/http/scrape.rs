@@ -18,15 +18,15 @@ use std::collections::BTreeMap;
 /// memory, those of all nodes from a read of the database that requests share.
 pub(super) async fn show(state: web::Data<State>) -> HttpResponse {
     set_own(&state);
-    match state.api.totals().await {
+    let (totals, readiness) = tokio::join!(state.api.totals(), state.readiness());
+    state.metrics.ready(readiness.is_ready);
+    match totals {
         Ok(totals) => state.metrics.shared().set(&counts(&totals, &state)),
         Err(error) => {
             state.metrics.shared().clear();
             tracing::warn!(%error, "the counts of all nodes are missing from the metrics");
         }
     }
-    // After the read, which tells whether the database is away.
-    state.metrics.ready(state.not_ready().is_empty());
     match state.metrics.render() {
         Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
         Err(error) => {

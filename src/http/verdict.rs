@@ -111,8 +111,8 @@ impl State {
         }
     }
 
-    /// Why this node is not ready, by what is known without asking the database; empty if it is.
-    pub(super) fn not_ready(&self) -> Vec<String> {
+    /// Why this node is not ready, by what is known without asking the database.
+    fn not_ready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.board.is_draining() {
             reasons.push("this node is stopping".to_owned());

@@ -43,7 +43,7 @@ const UNANSWERED: &str = "Bytes of the webhooks that this node has not answered 
 const CANARY: &str = "The last canary job of this node: enqueued to ended";
 const DELIVERIES: &str = "Sends that ended, by outcome";
 const QUEUED: &str = "Messages that wait on this node";
-const READY: &str = "1 while this node is ready; /readyz says what it lacks";
+const READY: &str = "1 while this node is ready: /readyz answers 200";
 const CANARY_AT: &str = "When a canary job of this node last came back; 0 until the first has";
 
 /// The types of actors, as the board spells them.
