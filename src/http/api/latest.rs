@@ -1,5 +1,5 @@
 //! Shares a read of the database among requests that come at about the same time: scrapes and
-//! overviews.
+//! overviews (docs/decisions/0045-counts.md).
 
 use crate::{
     domain::Timestamp,
