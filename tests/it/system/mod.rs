@@ -3,6 +3,7 @@
 
 mod alerts;
 mod backup;
+mod collector;
 mod doctor;
 mod metrics;
 mod service_manager;
