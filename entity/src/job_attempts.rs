@@ -30,6 +30,8 @@ pub struct Model {
     pub finished_at: Instant,
     /// The error that an operator reads.
     pub error: Option<String>,
+    /// The id of its trace; null if that is not recorded, and if an earlier version stored the row.
+    pub trace_id: Option<String>,
 }
 
 /// No relations: rows that belong together are read by their keys.

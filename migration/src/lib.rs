@@ -61,6 +61,7 @@ mod m20261128_000020_due_since;
 mod m20261129_000022_received;
 mod m20261129_000027_snoozed;
 mod m20261129_000028_job_trace;
+mod m20261129_000030_attempt_trace;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -147,6 +148,7 @@ impl Migrator {
             Box::new(m20261129_000022_received::Migration),
             Box::new(m20261129_000027_snoozed::Migration),
             Box::new(m20261129_000028_job_trace::Migration),
+            Box::new(m20261129_000030_attempt_trace::Migration),
         ]
     }
 }

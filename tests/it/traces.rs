@@ -435,6 +435,19 @@ on_both_daemons! {
         assert!(links_to(second, webhook) && second.parent_span_id.is_empty());
         assert_ne!(second.trace_id, webhook.trace_id);
         assert_eq!(attribute(second, "postroom.hop"), "retry");
+
+        // The job and its page tell the trace of each attempt.
+        let path = format!("/jobs/{}", attribute(second, "messaging.message.id"));
+        let job = get(&daemon, &path).await;
+        assert_eq!(job["status"], "succeeded", "{job}");
+        assert_eq!(job["errors"][0]["trace_id"], trace_id(first), "{job}");
+        assert_eq!(job["run_trace_id"], trace_id(second), "{job}");
+        let page = ui::page(&daemon, &path).await;
+        for span in [first, second] {
+            let id = trace_id(span);
+            page.has(&format!("href=\"https://traces.example.com/of/{id}?a=1\""));
+        }
+        page.lacks("not recorded");
     }
 
     async fn what_is_not_sampled_is_not_sent_and_a_retry_always_is(place: Place) {
@@ -454,6 +467,13 @@ on_both_daemons! {
         assert_eq!(attribute(retry, "postroom.attempt"), "2");
         assert_eq!(attribute(retry, "postroom.hop"), "retry");
         assert_eq!(attribute(retry, "error.type"), "error");
+        // The job says of which attempt the trace is.
+        let path = format!("/jobs/{}", attribute(retry, "messaging.message.id"));
+        let job = get(&daemon, &path).await;
+        assert!(job["trace_id"].is_null() && job["errors"][0]["trace_id"].is_null(), "{job}");
+        assert_eq!(job["errors"][1]["trace_id"], trace_id(retry), "{job}");
+        let page = ui::page(&daemon, &path).await;
+        page.has("not recorded").has(&format!("/of/{}?a=1\"", trace_id(retry)));
         // The share follows the files.
         daemon.configure(&format!("{}{pools}", config.replace("sample = 0", "sample = 1")));
         eventually(PATIENCE, async || {

@@ -122,6 +122,9 @@ fn failed_attempts(job: &Value, times: &Times) -> Vec<String> {
         ));
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
         lines.extend(output::lines(message).map(|line| format!("  {line}")));
+        if let Some(trace_id) = error.get("trace_id").and_then(Value::as_str) {
+            lines.extend(output::lines(trace_id).map(|line| format!("  trace {line}")));
+        }
     }
     lines
 }
@@ -609,7 +612,7 @@ mod tests {
             "locked_by": null, "last_error": format!("no route\n{}", "x".repeat(80)), "trace_id": null,
             "errors": [{
                 "attempt": 1, "failed_at": "2026-01-18T14:03:11.000Z", "duration_ms": 12, "node": "n1",
-                "actor": "SELF_CHECK/3", "reason": "error", "message": "no route\nto \u{1b}[2Jhost",
+                "actor": "SELF_CHECK/3", "reason": "error", "message": "no route\nto \u{1b}[2Jhost", "trace_id": "4bf9",
             }],
         })
     }
@@ -630,7 +633,7 @@ mod tests {
         let text = details(&JobList::SPEC, &job(), &Times::utc());
         assert!(text.starts_with("id           7\nkind         SELF_CHECK\n"), "{text}");
         let end = "\n\nattempt 1 failed at 2026-01-18 14:03:11 UTC after 12 ms: error \
-                   (node n1, actor SELF_CHECK/3)\n  no route\n  to \\u001b[2Jhost";
+                   (node n1, actor SELF_CHECK/3)\n  no route\n  to \\u001b[2Jhost\n  trace 4bf9";
         assert!(text.ends_with(end), "{text}");
     }
 

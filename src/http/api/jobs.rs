@@ -342,6 +342,8 @@ pub(in crate::http) struct JobDetailJson<'a> {
     #[serde(flatten)]
     job: JobJson<'a>,
     errors: Vec<AttemptJson<'a>>,
+    /// The trace of its last run that is over, if that is recorded.
+    run_trace_id: Option<&'a str>,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -353,6 +355,8 @@ struct AttemptJson<'a> {
     actor: Option<&'a str>,
     reason: &'a str,
     message: Option<&'a str>,
+    /// Its trace, if that is recorded.
+    trace_id: Option<&'a str>,
 }
 
 impl<'a> JobDetailJson<'a> {
@@ -365,7 +369,12 @@ impl<'a> JobDetailJson<'a> {
             actor: failed.actor.as_deref(),
             reason: &failed.reason,
             message: failed.message.as_deref(),
+            trace_id: failed.trace_id.as_deref(),
         };
-        Self { job: JobJson::of(&detail.job), errors: detail.errors.iter().map(error).collect() }
+        Self {
+            job: JobJson::of(&detail.job),
+            errors: detail.errors.iter().map(error).collect(),
+            run_trace_id: detail.run_trace_id.as_deref(),
+        }
     }
 }

@@ -66,6 +66,8 @@ pub struct FailedAttempt {
     pub reason: String,
     /// The error that an operator reads.
     pub message: Option<String>,
+    /// The id of its trace, if that is recorded.
+    pub trace_id: Option<String>,
 }
 
 impl FailedAttempt {
@@ -80,6 +82,7 @@ impl FailedAttempt {
             actor: row.try_get("", "actor")?,
             reason: row.try_get("", "outcome")?,
             message: row.try_get("", "error")?,
+            trace_id: row.try_get("", "trace_id")?,
         })
     }
 }
@@ -91,6 +94,8 @@ pub struct JobDetail {
     pub job: JobView,
     /// Its failed attempts.
     pub errors: Vec<FailedAttempt>,
+    /// The id of the trace of its last run that is over, if that is recorded.
+    pub run_trace_id: Option<String>,
 }
 
 /// The table that has a job's row.
@@ -128,6 +133,8 @@ pub(super) struct JobRow {
     pub(super) has_turn: bool,
     /// How long ago its node claimed it, in milliseconds; `None` if it is not claimed.
     pub(super) claimed_ms: Option<i64>,
+    /// The id of the trace of its last run that is over, if that is recorded.
+    pub(super) run_trace_id: Option<String>,
 }
 
 impl JobRow {
@@ -187,6 +194,7 @@ impl JobRow {
             spared,
             has_turn,
             claimed_ms: row.try_get("", "claimed_ms")?,
+            run_trace_id: row.try_get("", "run_trace_id")?,
         })
     }
 }

@@ -36,7 +36,7 @@ sql! {
            @ms(@now) - @ms(coalesce(o.locked_at, q.locked_at, m.locked_at, s.locked_at)) as claimed_ms, \
            @ms((select x.started_at from job_attempts x where x.job_id = j.id and x.started_at is not null \
              order by x.run desc limit 1)) as started_at, \
-           @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, \
+           @ms(a.finished_at) as finished_at, a.outcome, case when a.ended then 1 else 0 end as ended, a.trace_id as run_trace_id, \
            (select x.error from job_attempts x where x.job_id = j.id and x.error is not null order by x.run desc limit 1) as error \
          from jobs j left join leads l on l.id = j.lead_id \
            left join job_ready o on o.line = -j.id \
@@ -52,7 +52,7 @@ sql! {
     /// The newest `$2` failed attempts of a job. By primary key.
     static READ_FAILURES =
         "select run, spared, outcome, node, actor, @ms(finished_at) as finished_at, \
-           @ms(finished_at) - @ms(started_at) as duration_ms, error \
+           @ms(finished_at) - @ms(started_at) as duration_ms, error, trace_id \
          from job_attempts where job_id = $1 and outcome not in ('succeeded', 'snoozed', 'cancelled') \
          order by run desc limit $2";
 }
@@ -252,16 +252,22 @@ pub(in crate::store) async fn views(
     reader: &Sessions,
     ids: &[Id],
 ) -> Result<Vec<JobView>, StoreError> {
-    let rows = read(reader, &READ_JOBS, [group(ids)?]).await?;
-    rows.iter().map(|row| Ok(JobRow::from_row(row)?.view)).collect()
+    Ok(rows_outside(reader, ids).await?.into_iter().map(|row| row.view).collect())
+}
+
+async fn rows_outside(reader: &Sessions, ids: &[Id]) -> Result<Vec<JobRow>, StoreError> {
+    read(reader, &READ_JOBS, [group(ids)?]).await?.iter().map(JobRow::from_row).collect()
 }
 
 /// A job with its failed attempts.
 pub(super) async fn detail(reader: &Sessions, id: Id) -> Result<Option<JobDetail>, StoreError> {
-    let Some(job) = views(reader, &[id]).await?.pop() else { return Ok(None) };
+    let Some(JobRow { view: job, run_trace_id, .. }) = rows_outside(reader, &[id]).await?.pop()
+    else {
+        return Ok(None);
+    };
     let rows = read(reader, &READ_FAILURES, [id.into(), count(FAILURES_MAX)]).await?;
     let errors = rows.iter().rev().map(FailedAttempt::from_row).collect::<Result<_, _>>()?;
-    Ok(Some(JobDetail { job, errors }))
+    Ok(Some(JobDetail { job, errors, run_trace_id }))
 }
 
 /// A page of jobs. If a status is asked for, a job that changes its status meanwhile may be

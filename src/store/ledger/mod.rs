@@ -36,11 +36,11 @@ use std::{
 sql! {
     /// Appends runs to the history. No locks except those of the new keys (job, run).
     static PUT_ATTEMPTS =
-        "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error) \
+        "insert into job_attempts (job_id, run, spared, outcome, ended, node, actor, started_at, finished_at, error, trace_id) \
          select g.job_id, g.run, g.spared, g.outcome, g.ended, g.node, g.actor, \
-           case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error \
+           case when g.duration is null then null else @in_ms(-g.duration) end, @now, g.error, g.trace_id \
          from @rows($1, job_id bigint, run integer, spared integer, outcome text, ended boolean, node bigint, actor text, \
-           duration bigint, error text) g";
+           duration bigint, error text, trace_id text) g";
 
     /// Makes heads wait for their retry: they keep their place, and leave the claim's index. The
     /// rows are locked. By primary key.
@@ -334,6 +334,9 @@ struct AttemptRow<'a> {
     actor: Option<&'a str>,
     duration: Option<i64>,
     error: Option<&'a str>,
+    /// Most runs are not recorded, and cost no byte of the parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 /// The row of history that a settlement leaves, and the state whose count it raises. `None` if it
@@ -368,6 +371,7 @@ fn attempt_of(settlement: &Settlement) -> Option<(AttemptRow<'_>, Option<&'stati
         actor: settlement.actor.as_deref(),
         duration: settlement.duration.map(millis),
         error: error.map(String::as_str),
+        trace_id: settlement.trace_id(),
     };
     Some((row, state))
 }

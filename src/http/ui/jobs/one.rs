@@ -256,6 +256,13 @@ fn line(visit: &Visit, detail: &JobDetail) -> Markup {
 
 fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
     let (job, now) = (&detail.job, visit.now);
+    let trace = |trace_id: Option<&str>| match trace_id {
+        Some(trace_id) => trace_link(visit.trace_url().as_deref(), trace_id),
+        None => html! { span.z { "not recorded" } },
+    };
+    // Without a collector, a column of its own would say nothing.
+    let is_traced =
+        detail.run_trace_id.is_some() || detail.errors.iter().any(|it| it.trace_id.is_some());
     let columns = [
         Column::new("no"),
         Column::new("ended by").beside(),
@@ -264,7 +271,9 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
         Column::number("ran"),
         Column::new("node"),
         Column::new("actor"),
-    ];
+    ]
+    .into_iter()
+    .chain(is_traced.then_some(Column::new("trace")));
     let dash = || html! { span.z { "–" } };
     let failed = |failed: &FailedAttempt| {
         TableRow::new([
@@ -275,6 +284,7 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             failed.duration_ms.map_or_else(dash, |ms| html! { (duration(ms)) }),
             failed.node.map_or_else(dash, id),
             html! { @if let Some(actor) = &failed.actor { span.mono { (outside(actor)) } } @else { (dash()) } },
+            trace(failed.trace_id.as_deref()),
         ])
     };
     let mut rows: Vec<TableRow> = detail.errors.iter().rev().map(failed).collect();
@@ -290,6 +300,12 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             ran.map_or_else(dash, |ms| html! { (duration(ms)) }),
             job.node.map_or_else(dash, id),
             dash(),
+            // That of a run which is not over is not known yet.
+            if job.status == JobStatus::Succeeded {
+                trace(detail.run_trace_id.as_deref())
+            } else {
+                dash()
+            },
         ]);
         rows.insert(0, last);
     }
@@ -364,7 +380,7 @@ fn about(
                     dt { "Delivery" } dd { (in_thread(job.delivery_id)) }
                     dt { "Kind" } dd { a.mono href=(visit.to_with("/jobs", &[("kind", &job.kind)])) { (job.kind) } }
                     dt { "Node" } dd { @if let Some(node) = job.node { (id(node)) } @else { (dash()) } }
-                    dt { "Trace" }
+                    dt { "Made in trace" }
                     dd {
                         @match &job.trace_id {
                             Some(trace_id) => (trace_link(visit.trace_url().as_deref(), trace_id)),
