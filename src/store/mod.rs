@@ -43,8 +43,8 @@ pub use self::{
         JobFilter, JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadMark,
         LeadName, LeadRow, LedgerBalance, Lifting, ListedMessage, ListedQuarantine, MessageFilter,
         MessageRow, ModelCallFilter, ModelCallRow, OptOutRow, Page, QuarantineFilter,
-        QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow, Rewriting, SearchHit,
-        SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter, WaitingFor,
+        QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow, ReceivedTables, Rewriting,
+        SearchHit, SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter, WaitingFor,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

@@ -21,7 +21,7 @@ use crate::{
         problem::Problem,
         untraced::{UntracedFilter, UntracedWebhook},
     },
-    store::{Page, ReceivedFilter, ReceivedRow},
+    store::{Page, ReceivedFilter, ReceivedRow, ReceivedTables},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -36,6 +36,11 @@ const PARAMETERS: [ApiParameter; 6] = [
     LIMIT,
     CURSOR,
 ];
+
+/// How many rows are read at once behind a page on which too few were of the outcomes that are
+/// asked for, and how often for one page. A list that ends there has a cursor that goes on.
+const LOOKED_AT_ONCE: usize = 250;
+const LOOKS_MAX: usize = 8;
 
 /// What came in and went out.
 pub(super) fn endpoints() -> Vec<ApiEndpoint> {
@@ -60,6 +65,17 @@ pub(in crate::http) struct ReceivedQuery {
 impl ReceivedQuery {
     fn wants(&self, outcomes: &[&str]) -> bool {
         self.outcome.is_empty() || self.outcome.iter().any(|it| outcomes.contains(&it.as_str()))
+    }
+
+    /// The tables with what is asked for; `None` if nothing that is stored is.
+    fn tables(&self) -> Option<ReceivedTables> {
+        let [stored, sent, quarantined] = STORED_OUTCOMES;
+        match (self.wants(&[stored, sent]), self.wants(&[quarantined])) {
+            (true, true) => Some(ReceivedTables::Both),
+            (true, false) => Some(ReceivedTables::Messages),
+            (false, true) => Some(ReceivedTables::Quarantined),
+            (false, false) => None,
+        }
     }
 }
 
@@ -106,13 +122,35 @@ impl ApiState {
     }
 
     /// What was received before `cursor`, newest first. The database is only asked if what is
-    /// stored is asked for.
+    /// stored is asked for. A page may have fewer items than `limit` and yet a next one: only so
+    /// many rows are read for it.
     ///
     /// # Errors
     /// If the database is away.
     pub(in crate::http) async fn received(
         &self,
         asked: ReceivedQuery,
+        limit: usize,
+        cursor: Option<Id>,
+    ) -> Result<Page<ReceivedItem>, Problem> {
+        let mut page = self.received_at(&asked, limit, cursor).await?;
+        for _ in 0..LOOKS_MAX {
+            let Some(next) = page.next.filter(|_| page.items.len() < limit) else { break };
+            let behind = self.received_at(&asked, limit.max(LOOKED_AT_ONCE), Some(next)).await?;
+            page.items.extend(behind.items);
+            page.next = behind.next;
+        }
+        if page.items.len() > limit {
+            page.items.truncate(limit);
+            page.next = page.items.last().map(ReceivedItem::key);
+        }
+        Ok(page)
+    }
+
+    /// Of the `limit` things before `cursor`, those that are asked for.
+    async fn received_at(
+        &self,
+        asked: &ReceivedQuery,
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<ReceivedItem>, Problem> {
@@ -126,11 +164,12 @@ impl ApiState {
         };
         let untraced = self.untraced.list(&filter, limit + 1);
         // 2. What is stored.
-        let stored = if asked.wants(&STORED_OUTCOMES) {
+        let stored = if let Some(tables) = asked.tables() {
             let filter = ReceivedFilter {
                 client: asked.client.clone(),
                 channel: asked.channel.clone(),
                 sought: asked.sought.clone(),
+                tables,
             };
             let _permit = self.heavy_reads.permit().await?;
             self.desk.received(filter, limit, cursor).await?

@@ -50,7 +50,7 @@ pub use self::{
     overview::{Backlog, Totals, TroubledAccount},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadName, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
-    received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow},
+    received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow, ReceivedTables},
     search::SearchHit,
     waiting::{InboxEntry, WaitingFilter},
     written::{

@@ -31,6 +31,18 @@ const SEARCHED_BYTES_MAX: i64 = 4 << 20;
 /// The most leads of which messages are listed: an address belongs to one lead of a client.
 const LEADS_MAX: usize = 50;
 
+/// In which tables a list of what was received looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceivedTables {
+    /// In both.
+    #[default]
+    Both,
+    /// Among messages only.
+    Messages,
+    /// Among webhooks in quarantine only.
+    Quarantined,
+}
+
 /// Selects what was received. The values of a field are alternatives; all fields must match; an
 /// empty field matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +53,8 @@ pub struct ReceivedFilter {
     pub channel: Vec<String>,
     /// An id of a request, of a provider or of ours, an address, or a phone number.
     pub sought: Option<String>,
+    /// Where it looks.
+    pub tables: ReceivedTables,
 }
 
 /// A message as a list of received webhooks shows it.
@@ -121,6 +135,18 @@ struct FoundIds {
     quarantined: BTreeSet<Id>,
 }
 
+impl FoundIds {
+    /// Those of these tables.
+    fn within(self, tables: ReceivedTables) -> Self {
+        let none = BTreeSet::new;
+        match tables {
+            ReceivedTables::Both => self,
+            ReceivedTables::Messages => Self { quarantined: none(), ..self },
+            ReceivedTables::Quarantined => Self { messages: none(), ..self },
+        }
+    }
+}
+
 async fn page(
     reader: &Sessions,
     channels: &ChannelDirectory,
@@ -134,6 +160,7 @@ async fn page(
         Some(text) => find(reader, channels, filter, text, before, limit + 1).await?,
         None => newest(reader, filter, before, limit + 1).await?,
     };
+    let found = found.within(filter.tables);
     let all: BTreeSet<Id> = found.messages.union(&found.quarantined).copied().collect();
     let all: Vec<Id> = all.into_iter().rev().filter(|id| *id < before).collect();
     let Page { items: ids, next } = Page::cut(all, limit, |id| *id);
@@ -170,13 +197,16 @@ async fn newest(
         channel: filter.channel.clone(),
         ..MessageFilter::default()
     };
-    let messages = written::message_ids(reader, &messages, before, most).await?;
-    let quarantined =
-        quarantine::weighed(reader, in_quarantine(filter), most, Some(before)).await?;
-    Ok(FoundIds {
-        messages: messages.into_iter().collect(),
-        quarantined: quarantined.items.iter().map(|it| it.id).collect(),
-    })
+    let mut found = FoundIds::default();
+    if filter.tables != ReceivedTables::Quarantined {
+        found.messages.extend(written::message_ids(reader, &messages, before, most).await?);
+    }
+    if filter.tables != ReceivedTables::Messages {
+        let quarantined =
+            quarantine::weighed(reader, in_quarantine(filter), most, Some(before)).await?;
+        found.quarantined.extend(quarantined.items.iter().map(|it| it.id));
+    }
+    Ok(found)
 }
 
 fn in_quarantine(filter: &ReceivedFilter) -> QuarantineFilter {
