@@ -37,6 +37,24 @@ pub enum Via {
     Rule,
 }
 
+impl Via {
+    /// All of them, in the order of their names.
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::Command, Self::File, Self::Page, Self::Rule, Self::Signal];
+
+    /// As it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Signal => "signal",
+            Self::Api => "api",
+            Self::Command => "command",
+            Self::Page => "page",
+            Self::Rule => "rule",
+        }
+    }
+}
+
 /// What the entries of this version say was done, in the order of their names.
 pub const AUDIT_ACTIONS: [&str; 25] = [
     "config.refused",

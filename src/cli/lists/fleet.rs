@@ -11,6 +11,7 @@ use crate::{
         model_call::{ModelCallFeature, ModelCallStatus},
         received::RECEIVED_OUTCOMES,
     },
+    store::Via,
 };
 use serde_json::Value;
 
@@ -82,6 +83,7 @@ impl Listed for AuditList {
                 "By this person, `file`, `signal` or `postroom`; several with commas",
                 "NAME",
             ),
+            words("via", "That came this way", || Via::ALL.map(Via::as_str).to_vec()),
             given("target", "To this key, kind or id; several with commas", "TARGET"),
             given(
                 "since",

@@ -11,16 +11,17 @@ use crate::{
         openapi::{ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, get},
         problem::Problem,
     },
-    store::{AuditFilter, AuditRow, Page, StoreError},
+    store::{AuditFilter, AuditRow, Page, StoreError, Via},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The parameters of the audit log.
-const PARAMETERS: [ApiParameter; 7] = [
+const PARAMETERS: [ApiParameter; 8] = [
     ApiParameter::new("action", Takes::Names),
     ApiParameter::new("actor", Takes::Names),
+    ApiParameter::new("via", Takes::Words(|| Via::ALL.map(Via::as_str).to_vec())),
     ApiParameter::new("target", Takes::Names),
     SINCE,
     UNTIL,
@@ -88,7 +89,7 @@ impl ApiState {
     /// Rows of the audit log that a query selects, newest first.
     ///
     /// # Errors
-    /// 400 for what is no time or no cursor; if the database is away.
+    /// 400 for what is no way, no time or no cursor; if the database is away.
     pub(in crate::http) async fn audit_rows(
         &self,
         query: &Query,
@@ -97,6 +98,7 @@ impl ApiState {
         let filter = AuditFilter {
             action: query.values("action"),
             actor: query.values("actor"),
+            via: query.one_of("via", &Via::ALL.map(Via::as_str))?,
             target: query.values("target"),
             since: query.instant("since")?,
             until: query.instant("until")?,

@@ -38,6 +38,8 @@ pub struct AuditFilter {
     pub action: Vec<String>,
     /// Who did it.
     pub actor: Vec<String>,
+    /// How it came.
+    pub via: Vec<String>,
     /// What it was done to.
     pub target: Vec<String>,
     /// From this instant on.
@@ -53,12 +55,13 @@ impl AuditFilter {
         };
         has(&self.action, Some(&row.action))
             && has(&self.actor, Some(&row.actor))
+            && has(&self.via, Some(&row.via))
             && has(&self.target, row.target.as_deref())
     }
 }
 
-/// A page of the audit log. If several fields of the filter are given, it may have fewer than
-/// `limit` rows and yet a next page: rows are found by one field, and only so many are read.
+/// A page of the audit log. If several fields of the filter are given, or `via`, it may have fewer
+/// than `limit` rows and yet a next page: rows are found by one field, and only so many are read.
 pub(super) async fn page(
     reader: &Sessions,
     filter: &AuditFilter,
@@ -72,7 +75,7 @@ pub(super) async fn page(
     ];
     let search = NewestBy {
         all: &LIST_AUDIT,
-        is_sought: by.iter().flatten().count() > 1,
+        is_sought: by.iter().flatten().count() > 1 || !filter.via.is_empty(),
         by: by.into_iter().flatten().next(),
         since: filter.since,
         until: filter.until,

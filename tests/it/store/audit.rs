@@ -66,6 +66,10 @@ on_both_databases! {
         assert_eq!(number_of(&db, &["job.retry"], &["dana"], &[]).await, 5);
         assert_eq!(number_of(&db, &["job.retry", "pool.override"], &["dana"], &["target 0"]).await, 2);
         assert_eq!(number_of(&db, &["config.reload"], &[], &[]).await, 0);
+        for (via, count) in [("api", 30), ("page", 0)] {
+            let filter = AuditFilter { via: texts(&[via]), ..AuditFilter::default() };
+            assert_eq!(list(&db, filter).await.len(), count, "{via}");
+        }
         // Ids of one millisecond cannot be told apart by time.
         let times: Vec<Timestamp> = ids.iter().map(|id| given_out_at(*id)).collect();
         let since = times[10];
@@ -104,6 +108,11 @@ on_both_databases! {
         let first = db.store.desk().audit(filter.clone(), 50, None).await.unwrap();
         assert!(first.items.is_empty() && first.next.is_some(), "{first:?}");
         assert_eq!(list(&db, filter).await.len(), 1);
+        // No statement finds rows by the way they came.
+        let filter = AuditFilter { via: texts(&["file"]), ..AuditFilter::default() };
+        let first = db.store.desk().audit(filter.clone(), 50, None).await.unwrap();
+        assert!(first.items.is_empty() && first.next.is_some(), "{first:?}");
+        assert!(list(&db, filter).await.is_empty());
     }
 
     async fn rows_are_kept_for_a_year(db: Fixture) {
