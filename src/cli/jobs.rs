@@ -15,8 +15,8 @@ use crate::domain::JobStatus;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
-const RETRY_USAGE: &str = "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--dry-run | --yes]";
-const CANCEL_USAGE: &str = "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--dry-run | --yes]";
+const RETRY_USAGE: &str = "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
+const CANCEL_USAGE: &str = "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
 
 #[derive(Subcommand)]
 pub(super) enum JobsCommand {
@@ -58,8 +58,8 @@ pub(super) struct JobSelection {
         value_name = "ID",
         value_parser = NonEmptyStringValueParser::new(),
         add = completions::ids::<JobList>(),
-        required_unless_present_any = ["status", "kind", "client", "lead"],
-        conflicts_with_all = ["status", "kind", "client", "lead"],
+        required_unless_present_any = ["status", "kind", "client", "lead", "error"],
+        conflicts_with_all = ["status", "kind", "client", "lead", "error"],
     )]
     ids: Vec<String>,
     #[command(flatten)]

@@ -337,6 +337,11 @@ mod tests {
         let matches = command.try_get_matches_from(args).expect("right");
         let filters = Filters::<JobList>::from_arg_matches(&matches).expect("right");
         assert_eq!(filters.document(), json!({"status": "failed,cancelled", "client": "demo"}));
+        // Commas do not part an error.
+        let command = Filters::<JobList>::augment_args(Command::new("list"));
+        let matches = command.try_get_matches_from(["list", "--error", "no, none"]).expect("right");
+        let filters = Filters::<JobList>::from_arg_matches(&matches).expect("right");
+        assert_eq!(filters.document(), json!({"error": "no, none"}));
     }
 
     #[test]

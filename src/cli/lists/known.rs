@@ -77,6 +77,13 @@ impl Listed for JobList {
             names("kind", "Of this kind", Named::Kind),
             CLIENT,
             LEAD,
+            FilterSpec {
+                option: "error",
+                parameter: "error",
+                help: "With an error like this one, in which numbers, ids and quotes do not count",
+                values: FilterValues::Text("TEXT"),
+                default: None,
+            },
         ],
         columns: &[
             column("id"),
