@@ -1,6 +1,7 @@
 //! What a page says about itself: notes, banners, empty lists, and where older rows are.
 
-use super::{Sign, Tone, mark::StateMark};
+use super::{Sign, Tone, clock, mark::StateMark};
+use crate::domain::Timestamp;
 use maud::{Markup, Render, html};
 
 /// A note over a page or a part: what is so in bold, then more about it, then one thing to do.
@@ -27,6 +28,16 @@ pub(in crate::http::ui) fn banner(what: impl Render, more: impl Render) -> Marku
 /// An empty list: what would be here, and what fills it.
 pub(in crate::http::ui) fn empty(what: impl Render, more: impl Render) -> Markup {
     html! { div.box.pad { p { b { (what) } " " (more) } } }
+}
+
+/// A list on which nothing was found as far as was looked: how far that is, and the way to go on.
+pub(in crate::http::ui) fn nothing_back_to(at: Timestamp, now: Timestamp, next: &str) -> Markup {
+    html! {
+        div.box.pad {
+            p { b { "Nothing matches, back to " (clock(at, now)) "." } " What is older was not looked at yet." }
+            p.ut { a.btn href=(next) rel="next" { "Go on" } }
+        }
+    }
 }
 
 /// A command or text to copy.
