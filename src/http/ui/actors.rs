@@ -3,6 +3,7 @@
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
         Column, PageTable, Sign, StateMark, TableRow, Tone, ago, choice, empty, field, id_link,
@@ -44,6 +45,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
             span.sm.mut {
                 (all.len()) " on this node, " (restarts) " restarts since its start, " (failing) " have failed once or more"
             }
+            span.end { (copy_command(&visit, "postroom actors list", &[])) }
         }
         (filters(&visit))
         div data-part="actors" {

@@ -3,6 +3,7 @@
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
         Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, clock, duration, id, note,
@@ -58,7 +59,10 @@ pub(super) async fn show(visit: Visit, request: HttpRequest) -> PageResult {
         div.head {
             h1 { "System" }
             span.sm.mut { "Postroom " (env!("CARGO_PKG_VERSION")) " · " (visit.state().role.as_str()) " · up " (uptime(&visit)) }
-            a.btn.tight.end href=(visit.to("/audit")) { "Audit log" }
+            span.end.row {
+                a.btn.tight href=(visit.to("/audit")) { "Audit log" }
+                (copy_command(&visit, "postroom nodes list", &[]))
+            }
         }
         @if visit.done() == Some("revoked") {
             (note(Tone::Good, "The session has ended.", "At once on this node, within two seconds on the others.", None))

@@ -54,6 +54,27 @@ async fn a_stranger_is_led_to_the_sign_in_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_view_can_be_copied_as_a_command() {
+    let daemon = Place::sqlite().start("").await;
+    for path in PATHS.into_iter().filter(|it| *it != "/search") {
+        page(&daemon, path).await.has("data-copy=\"postroom ");
+    }
+    for (path, command) in [
+        ("/inbox?channel=sms", "postroom drafts list --status pending --channel sms"),
+        ("/inbox?view=all&q=a+b", "postroom leads list --search 'a b'"),
+        ("/inbox?view=opted_out", "postroom leads list --status blacklisted"),
+        (
+            "/jobs?status=failed&error=no+phone",
+            "postroom jobs list --status failed --error 'no phone'",
+        ),
+        ("/jobs?group=error", "postroom jobs list --status failed"),
+        ("/jobs?id=7,8", "postroom jobs show 7\npostroom jobs show 8"),
+    ] {
+        page(&daemon, path).await.has(&format!("data-copy=\"{command}\""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_pages_are_kept_for_good_and_light() {
     let daemon = Place::sqlite().start("").await;
     let overview = page(&daemon, "/").await;

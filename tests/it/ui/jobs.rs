@@ -141,6 +141,11 @@ on_both_daemons! {
         let listed = api(&daemon, Method::GET, &format!("/jobs?status=pending&kind={WAITING}")).await;
         let states: Vec<&str> = listed.items().iter().map(|it| it["state"].as_str().unwrap()).collect();
         assert_eq!(states, ["held", "later", "retrying", "due"]);
+        // An empty list says what it means, and what fills it.
+        let due = page(&daemon, "/jobs?status=due&client=nobody").await;
+        due.has("Nothing is due.").has("<code>postroom send ");
+        page(&daemon, "/jobs?status=pending&client=nobody").await.has("Nothing is due, and nothing waits.");
+        page(&daemon, "/jobs?status=failed&client=nobody").await.has("No job matches.");
         // Chips turn states on and off, and what is written outside does nothing.
         let failed = page(&daemon, "/jobs?status=failed&client=acme").await;
         failed.has("href=\"/jobs?client=acme\" aria-current=\"true\"").has("status=failed,held");

@@ -8,12 +8,13 @@ use crate::{
         problem::Problem,
         ui::{
             PageResult,
+            command::{send_command, with_options},
             frame::{PageContent, PagePlace},
             lead::many,
             parts::{
-                Chip, Column, PageTable, Segment, TableRow, ago, chips, choice, copy_button,
-                duration, empty, field, hidden_input, id, id_link, live, new_rows, older, one_line,
-                segments,
+                Chip, Column, PageTable, Segment, TableRow, ago, chips, choice, command,
+                copy_button, duration, empty, field, hidden_input, id, id_link, live, new_rows,
+                nothing_back_to, older, one_line, segments,
             },
             visit::Visit,
         },
@@ -31,6 +32,8 @@ const ERROR_CHARS_MAX: usize = 90;
 const ROWS: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// How many jobs a copied command names, at most.
+const SHOWN_BY_ID: usize = 20;
 /// How many rows follow their jobs live.
 const FOLLOWED_MAX: usize = 50;
 
@@ -254,6 +257,9 @@ fn table(listed: &ListedJobs<'_>, page: &Page<JobView>) -> Markup {
         format!("Jobs: {}", listed.states.join(", "))
     };
     let looked_back = page.next.map(given_out_at);
+    if let ([], Some(at), Some(next)) = (page.items.as_slice(), looked_back, &next) {
+        return html! { div.mt { (nothing_back_to(at, visit.now, next)) } };
+    }
     let shown = html! {
         (many(page.items.len(), "job")) ", newest first"
         @if let Some(at) = looked_back { " · looked back to " (ago(at, visit.now)) }
@@ -306,6 +312,7 @@ fn spent(job: &JobView, now: Timestamp) -> Markup {
     }
 }
 
+/// The list is empty: what would be here, and what fills it.
 fn nothing(listed: &ListedJobs<'_>) -> Markup {
     let canary = listed.visit.state().board.canary();
     let canary = html! {
@@ -314,30 +321,34 @@ fn nothing(listed: &ListedJobs<'_>) -> Markup {
             (duration(i64::try_from(took.as_millis()).unwrap_or(i64::MAX))) "."
         }
     };
-    if listed.filter.is_empty() {
-        return empty("No job was stored yet.", "A webhook makes the first one.");
-    }
-    html! { div.mt { (empty("No job matches.", canary)) } }
-}
-
-/// The command that lists the same.
-fn as_command(listed: &ListedJobs<'_>) -> String {
-    let mut text = "postroom jobs list".to_owned();
-    for name in ["status", "kind", "client", "lead"] {
-        if let Some(value) = listed.visit.given(name) {
-            _ = write!(text, " --{name} {}", shell_word(value));
+    let what = match listed.states.as_slice() {
+        _ if listed.filter.is_empty() => "No job was stored yet.",
+        ["due"] => "Nothing is due.",
+        ["due", "retrying", "later", "behind", "held"] => "Nothing is due, and nothing waits.",
+        ["running"] => "No job runs.",
+        _ => "No job matches.",
+    };
+    html! {
+        div.mt {
+            (empty(what, html! { (canary) " A webhook makes a job. To post one:" }))
+            (command(&send_command(listed.visit)))
         }
     }
-    text
 }
 
-/// A word of a shell, quoted if it must be.
-pub(super) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ',' | '.' | '/');
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
+/// The command that lists the same. It groups nothing: by error, it lists the jobs themselves.
+fn as_command(listed: &ListedJobs<'_>) -> String {
+    let ids = &listed.filter.id;
+    if !ids.is_empty() {
+        let shown: Vec<String> =
+            ids.iter().take(SHOWN_BY_ID).map(|id| format!("postroom jobs show {id}")).collect();
+        return shown.join("\n");
     }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    let failed = (listed.is_by_error && listed.visit.given("status").is_none())
+        .then_some(("status", JobState::Failed.as_str()));
+    let filters = ["status", "kind", "client", "lead", "error"];
+    let given = filters.into_iter().filter_map(|name| Some((name, listed.visit.given(name)?)));
+    with_options("postroom jobs list", failed.into_iter().chain(given))
 }
 
 /// The ids that a request names, for a message.
@@ -370,19 +381,6 @@ mod tests {
             (filter(&[JobStatus::Failed], &[JobState::Held]), true, &["held", "failed"]),
         ] {
             assert_eq!(states(&filter, is_by_error), on);
-        }
-    }
-
-    #[test]
-    fn a_command_keeps_its_words_apart() {
-        for (text, word) in [
-            ("failed,cancelled", "failed,cancelled"),
-            ("a b", "'a b'"),
-            ("$(rm -rf /)", "'$(rm -rf /)'"),
-            ("it's", "'it'\\''s'"),
-            ("", "''"),
-        ] {
-            assert_eq!(shell_word(text), word);
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) use self::charts::{sent_in_a_day, webhooks_of_a_day};
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     health::Health,
     parts::{Sign, Tone, banner, clock, duration, link_button, live, live_count, number, since},
@@ -76,6 +77,7 @@ fn body(shown: &Shown<'_>, range: charts::Range) -> Markup {
             (tables::clients(shown))
         }
         div.stale[!shown.is_fresh] data-part="foot" { (foot::foot(shown)) }
+        p.mt { (copy_command(shown.visit, "postroom top", &[])) }
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) use self::{
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{Segment, Tone, banner, clock, link_button, note, segments},
     visit::Visit,
@@ -104,7 +105,10 @@ fn head(visit: &Visit, pools: &[PoolJson], totals: Option<&Totals>, shown: Id) -
         div.head {
             h1 { "Pools" }
             span.sm.mut { (pools.len()) " kinds, " (busy) " of " (slots) " slots busy on this node" }
-            @if choices.len() > 1 { div.end { (segments("Node", &choices)) } }
+            div.end.row {
+                @if choices.len() > 1 { (segments("Node", &choices)) }
+                (copy_command(visit, "postroom pools list", &[]))
+            }
         }
     }
 }
