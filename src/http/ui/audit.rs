@@ -2,41 +2,66 @@
 
 use super::{
     PageResult,
-    command::copy_command,
+    command::{copy_command, copy_labelled},
     frame::{PageContent, PagePlace},
     parts::{
-        ButtonLook, Column, PageTable, Sign, TableRow, button, choice, clock, empty, field, id,
-        older, one_line, outside, two,
+        ButtonLook, Column, PageTable, Sign, TableRow, button, choice, clock, command, empty,
+        field, id, new_rows, nothing_back_to, older, one_line, outside, two,
     },
     visit::Visit,
 };
 use crate::{
     domain::Timestamp,
-    store::{AUDIT_ACTIONS, AuditRow},
+    store::{AUDIT_ACTIONS, AuditRow, Page as RowPage, Via, given_out_at},
 };
 use maud::{Markup, html};
 
 /// The characters of a value that a row shows.
 const VALUE_CHARS: usize = 120;
 
+/// How many rows a page has if its address names no limit. Fifty would make it too heavy.
+const ROWS: usize = 40;
+/// How often the script fetches the page again, in seconds.
+const REFRESH_SECONDS: u32 = 10;
+/// The filters of the page, which are options of the command, too.
+const FILTERS: [&str; 6] = ["action", "actor", "via", "target", "since", "until"];
+
 /// `GET /audit`.
 pub(super) async fn show(visit: Visit) -> PageResult {
-    let known = ["action", "actor", "target", "since", "until", "limit", "cursor"];
+    let known: Vec<&str> = FILTERS.into_iter().chain(["limit", "cursor"]).collect();
     let query = visit.query(&known)?;
-    let page = visit.api().audit_rows(&query, query.limit()?).await?;
-    let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
+    let page = visit.api().audit_rows(&query, query.limit_if_given()?.unwrap_or(ROWS)).await?;
     let body = html! {
         p.crumb.sm { a href=(visit.to("/system")) { "System" } }
-        div.head { h1 { "Audit" } span.sm.mut { "each change by a person, a command, a file or a signal" } span.end { (copy_command(&visit, "postroom audit list", &["action", "actor", "target", "since", "until"])) } }
-        (filter(&visit))
-        div.mt {
-            @if page.items.is_empty() {
-                (empty("Nothing matches.", "A change is listed here as soon as somebody makes one."))
-            } @else { (table(&visit, &page.items)) }
+        div.head {
+            h1 { "Audit" }
+            span.sm.mut { "each change by a person, a command, a file or a signal" }
+            (new_rows(&visit.here()))
+            span.end.row {
+                (copy_command(&visit, "postroom audit list", &FILTERS))
+                (copy_labelled(&visit, "All as JSON lines", "postroom audit list --all --jsonl", &FILTERS))
+            }
         }
-        (older(older_page.as_deref(), "newest first"))
+        (filter(&visit))
+        (list(&visit, &page))
     };
-    Ok(visit.answer(&PageContent::new(PagePlace::System, "System · audit", body)))
+    let page = PageContent::new(PagePlace::System, "System · audit", body);
+    Ok(visit.answer(&page.refresh(REFRESH_SECONDS)))
+}
+
+fn list(visit: &Visit, page: &RowPage<AuditRow>) -> Markup {
+    let next = page.next.map(|it| (given_out_at(it), visit.with("cursor", Some(&it.to_string()))));
+    html! {
+        div.mt {
+            @if !page.items.is_empty() { (table(visit, &page.items)) }
+            @else if let Some((at, next)) = &next { (nothing_back_to(*at, visit.now, next)) }
+            @else {
+                (empty("Nothing matches.", "A change is listed here as soon as somebody makes one. To make one:"))
+                (command("postroom reload"))
+            }
+        }
+        @if !page.items.is_empty() { (older(next.as_ref().map(|it| it.1.as_str()), "newest first")) }
+    }
 }
 
 fn filter(visit: &Visit) -> Markup {
@@ -46,12 +71,20 @@ fn filter(visit: &Visit) -> Markup {
     let is_listed = action.is_empty() || AUDIT_ACTIONS.contains(&action.as_str());
     let several = (!is_listed).then_some((action.as_str(), action.as_str()));
     let actions = [("", "all")].into_iter().chain(several).chain(AUDIT_ACTIONS.map(|it| (it, it)));
+    // So do several ways.
+    let way = given("via");
+    let is_one = way.is_empty() || Via::ALL.iter().any(|it| it.as_str() == way);
+    let several = (!is_one).then_some((way.as_str(), way.as_str()));
+    let ways = [("", "any")].into_iter().chain(several);
+    let ways = ways.chain(Via::ALL.map(|it| (it.as_str(), it.as_str())));
     html! {
         form.filter role="search" aria-label="Filter" {
             (choice("What", "action", &action, actions))
             (field("Who", "actor", &given("actor"), "a name", None))
+            (choice("How", "via", &way, ways))
             (field("To what", "target", &given("target"), "an id, a key or a kind", None))
             (field("Since", "since", &given("since"), "4h", None))
+            (field("Until", "until", &given("until"), "1h", None))
             (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))
         }
     }

@@ -6,8 +6,8 @@ use super::{
     command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
-        Chip, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, chips, empty, link_button,
-        note, number, older, outside,
+        Chip, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, chips, command, empty, id,
+        link_button, new_rows, note, number, older, outside,
     },
     sends::{ShownSends, account_note, mark, on_the_wire, troubled},
     visit::Visit,
@@ -21,6 +21,8 @@ use maud::{Markup, html};
 
 /// How many uncertain sends stand above the list.
 const UNCERTAIN_MAX: usize = 20;
+/// How many rows a page has if its address names no limit. Fifty would make it too heavy.
+const ROWS: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 
@@ -29,7 +31,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let query = visit.query(&["status", "channel", "lead", "limit", "cursor"])?;
     let mut filter = visit.api().delivery_filter(&query)?;
     filter.client = visit.clients();
-    let (limit, cursor) = (query.limit()?, query.cursor()?);
+    let (limit, cursor) = (query.limit_if_given()?, query.cursor()?);
     // 1. Those with an unknown end, unless the page is about others.
     let has_all = filter.status.is_empty();
     let uncertain = if has_all && cursor.is_none() {
@@ -44,6 +46,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
         filter.status = others.map(str::to_owned).collect();
     }
     let is_uncertain = filter.status == ["uncertain"];
+    let limit = limit.unwrap_or(ROWS - uncertain.items.len());
     let page = visit.api().deliveries(filter, limit, cursor).await?;
     let uncertain_next = uncertain.next.is_some();
     let is_empty = page.items.is_empty() && page.next.is_none();
@@ -51,12 +54,12 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let listed = ShownSends::read(&visit, page.items).await?;
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     let body = html! {
-        div.head { h1 { "Deliveries" } span.sm.mut { "each answer that was sent, or was to be sent" } span.end { (copy_command(&visit, "postroom deliveries list", &["status", "client", "lead", "channel"])) } }
+        div.head { h1 { "Deliveries" } span.sm.mut { "each answer that was sent, or was to be sent" } (new_rows(&visit.here())) span.end { (copy_command(&visit, "postroom deliveries list", &["status", "client", "lead", "channel"])) } }
         (done(&visit))
         (accounts(&visit))
         @if has_all && cursor.is_none() { (unknown_ends(&visit, &uncertain, uncertain_next)) }
         div.sec { (status_chips(&visit, has_all)) }
-        div.mt { (list(&visit, &listed, is_uncertain)) }
+        div.mt { (list(&visit, &listed, is_uncertain, has_all)) }
         @if !is_empty { (older(older_page.as_deref(), "newest first")) }
     };
     let title = if is_uncertain { "Deliveries · uncertain" } else { "Deliveries" };
@@ -88,15 +91,21 @@ fn accounts(visit: &Visit) -> Markup {
     html! { @for account in troubled(visit, accounts) { (account_note(account, visit.now)) } }
 }
 
+/// The words above are fetched again as a whole, and the rows each by itself, so that none moves
+/// under the hand.
 fn unknown_ends(visit: &Visit, uncertain: &ShownSends, has_more: bool) -> Markup {
     html! {
-        section.sec aria-labelledby="unknown" data-part="unknown" {
-            @if uncertain.rows.is_empty() {
-                h2.vh #unknown { "Uncertain" }
-                (empty("Every send has a known end.", "If a provider does not say whether it took an answer, the send is listed here."))
-            } @else {
-                h2 #unknown { "Nobody knows whether these were sent" }
-                p.mut.ut { "Look at the provider first, then say what became of each. None is sent again by itself." }
+        section.sec aria-labelledby="unknown" {
+            div data-part="unknown" {
+                @if uncertain.rows.is_empty() {
+                    h2.vh #unknown { "Uncertain" }
+                    (empty("Every send has a known end.", "If a provider does not say whether it took an answer, the send is listed here."))
+                } @else {
+                    h2 #unknown { "Nobody knows whether these were sent" }
+                    p.mut.ut { "Look at the provider first, then say what became of each. None is sent again by itself." }
+                }
+            }
+            @if !uncertain.rows.is_empty() {
                 (table(visit, uncertain, "Uncertain sends", true))
                 @if has_more {
                     p.ut { a href=(visit.with("status", Some("uncertain"))) { "All uncertain sends" } }
@@ -127,17 +136,19 @@ fn status_chips(visit: &Visit, has_all: bool) -> Markup {
     chips("State", &[all].into_iter().chain(of_status).collect::<Vec<_>>())
 }
 
-fn list(visit: &Visit, sends: &ShownSends, is_uncertain: bool) -> Markup {
+fn list(visit: &Visit, sends: &ShownSends, is_uncertain: bool, has_all: bool) -> Markup {
     if !sends.rows.is_empty() {
-        return table(visit, sends, "Deliveries", is_uncertain);
+        // A send whose end gets unknown, or known, is another row of the same columns.
+        return table(visit, sends, "Deliveries", is_uncertain || has_all);
     }
     if is_uncertain {
         return empty("Every send has a known end.", "Nothing has to be settled.");
     }
-    empty(
-        "No send matches.",
-        "A send is listed here once a draft is approved and its time has come.",
-    )
+    html! {
+        (empty("No send matches.", "A send is listed here once a draft is approved and its time has come. To approve one:"))
+        (command("postroom drafts list --status pending"))
+        (command("postroom drafts approve ID"))
+    }
 }
 
 fn table(visit: &Visit, sends: &ShownSends, caption: &str, has_actions: bool) -> Markup {
@@ -158,7 +169,10 @@ fn table(visit: &Visit, sends: &ShownSends, caption: &str, has_actions: bool) ->
         let mut cells = vec![
             sends.what(visit, delivery),
             html! { (mark(&delivery.status)) },
-            on_the_wire(delivery),
+            html! {
+                (on_the_wire(delivery))
+                @if let Some(of_provider) = &delivery.provider_id { span.sub { "provider's id " (id(of_provider)) } }
+            },
             html! { (delivery.channel) },
             html! { (outside(&delivery.client_id)) },
             number(i64::from(delivery.attempts)),
@@ -175,7 +189,7 @@ fn table(visit: &Visit, sends: &ShownSends, caption: &str, has_actions: bool) ->
 
 fn actions(visit: &Visit, delivery: &DeliveryRow) -> Markup {
     if delivery.status != "uncertain" {
-        return html! {};
+        return html! { span.z { "–" } };
     }
     let ask = |end: &str| visit.to_with(&format!("/deliveries/{}", delivery.id), &[("ask", end)]);
     html! {

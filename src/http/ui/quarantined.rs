@@ -3,6 +3,7 @@
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
         ButtonLook, Sign, StateMark, Tone, button, clock, dialog, id, long_text, note, number,
@@ -22,6 +23,7 @@ use crate::{
 use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
 /// How many of a group are replayed or discarded by one form.
@@ -45,19 +47,34 @@ pub(super) struct QuarantineGroup {
     pub(super) channel: String,
     pub(super) event_type: Option<String>,
     pub(super) reason: String,
-    pub(super) count: usize,
+    /// The items, newest first: at least one.
+    pub(super) ids: Vec<Id>,
     /// True if there may be more: only so many held items are grouped.
     is_open: bool,
-    /// The newest of them.
-    pub(super) newest: Id,
     pub(super) last_at: Timestamp,
 }
 
 impl QuarantineGroup {
     /// How many there are: `12`, or `500+`.
     pub(super) fn counted(&self) -> String {
-        let noun = if self.count == 1 { "webhook" } else { "webhooks" };
-        format!("{}{} {noun}", self.count, if self.is_open { "+" } else { "" })
+        let count = self.ids.len();
+        let noun = if count == 1 { "webhook" } else { "webhooks" };
+        format!("{count}{} {noun}", if self.is_open { "+" } else { "" })
+    }
+
+    /// The newest of them.
+    pub(super) fn newest(&self) -> Id {
+        self.ids.first().copied().unwrap_or_default()
+    }
+
+    /// What the row of the group is found by: it stays while the group grows.
+    pub(super) fn key(&self) -> String {
+        let Self { client_id, channel, event_type, reason, .. } = self;
+        let event = event_type.as_deref().unwrap_or_default();
+        let parts = [client_id.as_str(), channel.as_str(), event, reason.as_str()].join("\0");
+        let digest = Sha256::digest(parts);
+        let start = digest.iter().take(8).fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
+        format!("g{start:016x}")
     }
 }
 
@@ -93,15 +110,14 @@ fn grouped<'a>(
             channel: channel.to_owned(),
             event_type: event_type.map(str::to_owned),
             reason: reason.to_owned(),
-            count: 0,
+            ids: Vec::new(),
             is_open: has_more,
-            newest: id,
             last_at,
         });
-        group.count += 1;
+        group.ids.push(id);
     }
     let mut groups: Vec<QuarantineGroup> = groups.into_values().collect();
-    groups.sort_by_key(|it| (std::cmp::Reverse(it.count), std::cmp::Reverse(it.newest)));
+    groups.sort_by_key(|it| std::cmp::Reverse((it.ids.len(), it.newest())));
     groups
 }
 
@@ -126,15 +142,16 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
     let may_operate = visit.viewer.may_operate() && item.status == "held";
     let body = html! {
         p.crumb.sm { a href=(visit.to_with("/received", &[("tab", "quarantine")])) { "Quarantine" } }
-        div.head {
+        div.head data-part="head" {
             h1 { @if let Some(event) = &item.event_type { (outside(event)) } @else { "A webhook without a name" } }
             (mark(&item.status))
+            span.end { (copy_command(&visit, &format!("postroom quarantine show {}", item.id), &[])) }
         }
         (note(Tone::Warn, html! { "Not understood: " (outside(&item.reason)) "." }, "It was authentic, so it is kept.", None))
         (done(&visit))
         @if may_operate && is_asked { (question(&visit, &path)) }
         @if let Some(tried) = &tried { (outcome(tried)) }
-        div.row.mt {
+        div.row.mt data-part="deeds" {
             @if visit.viewer.may_review() {
                 a.btn.tight href=(visit.with("try", Some("true"))) data-key="t" { "Try " kbd { "t" } }
             }
@@ -146,7 +163,7 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
         }
         div.side.sec {
             div { h2 { "Body as received" } (payload(&visit, &item, is_whole)) }
-            (facts(&visit, &item))
+            div data-part="facts" { (facts(&visit, &item)) }
         }
     };
     let title = format!("Quarantine {path}");
@@ -337,10 +354,15 @@ mod tests {
             (("acme", "pager", None, "bad_field at"), 7, at),
         ];
         let groups = grouped(items.into_iter(), false);
-        let found: Vec<(usize, Id)> = groups.iter().map(|it| (it.count, it.newest)).collect();
+        let found: Vec<(usize, Id)> = groups.iter().map(|it| (it.ids.len(), it.newest())).collect();
         assert_eq!(found, [(2, 8), (1, 9)]);
         assert_eq!(groups[0].counted(), "2 webhooks");
-        assert_eq!(grouped(items.into_iter(), true)[1].counted(), "1+ webhook");
+        let grown = items.into_iter().chain([(items[0].0, 3, at)]);
+        let grown = grouped(grown, true);
+        assert_eq!(grown[1].counted(), "2+ webhooks");
+        // A row is found again although its group has grown.
+        assert_eq!([groups[1].key(), groups[0].key()], [grown[0].key(), grown[1].key()]);
+        assert_ne!(groups[0].key(), groups[1].key());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::{
     parts::{
         ButtonLook, Chip, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, ago, button,
         chips, choice, clock, command, dialog, empty, field, hidden_input, id, id_link,
-        link_button, note, number, older, outside, post_form, segments, two,
+        link_button, new_rows, note, nothing_back_to, number, older, outside, post_form, segments,
+        two,
     },
     quarantined::{self, QuarantineGroup, held_groups},
     sends::lead_name,
@@ -21,7 +22,7 @@ use crate::{
         api::{QUARANTINE_STATUSES, Query, ReceivedItem, ReceivedJson},
         problem::Problem,
     },
-    store::{BODIES_SEARCHED, LeadName, ListedQuarantine, QuarantineFilter},
+    store::{BODIES_SEARCHED, LeadName, ListedQuarantine, QuarantineFilter, given_out_at},
 };
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -29,10 +30,19 @@ use std::collections::HashMap;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 
+/// How many items of the quarantine a page has if its address names no limit. Fifty would make it
+/// too heavy.
+const ITEMS: usize = 40;
+
 /// `GET /received`.
 pub(super) async fn show(visit: Visit) -> PageResult {
-    let known = ["tab", "channel", "outcome", "q", "status", "limit", "cursor", "ask", "group"];
-    let query = visit.query(&known)?;
+    // The two tabs have filters of their own.
+    let known: &[&str] = if visit.given("tab") == Some("quarantine") {
+        &["tab", "channel", "status", "limit", "cursor", "ask", "group"]
+    } else {
+        &["tab", "channel", "outcome", "q", "limit", "cursor"]
+    };
+    let query = visit.query(known)?;
     let tab = query.parsed(
         "tab",
         |it| matches!(it, "all" | "quarantine").then(|| it.to_owned()),
@@ -54,6 +64,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
         div.head {
             h1 { "Received" }
             (segments("View", &views))
+            (new_rows(&visit.here()))
             span.end { (as_command(&visit, is_quarantine)) }
         }
         (done(&visit))
@@ -96,7 +107,7 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     let page = visit.api().received(asked, limit, cursor).await?;
     let leads = page.items.iter().filter_map(|it| ReceivedJson::of(it).lead());
     let names = visit.api().lead_names(leads).await?;
-    let is_empty = page.items.is_empty() && page.next.is_none();
+    let looked_back = page.next.map(given_out_at);
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     Ok(html! {
         (filter(visit))
@@ -104,10 +115,11 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
         div.ut { (outcome_chips(visit)) }
         (known_since(visit, sought.as_deref()))
         div.mt {
-            @if page.items.is_empty() { (nothing(visit, sought.is_some())) }
-            @else { (table(visit, &page.items, &names)) }
+            @if !page.items.is_empty() { (table(visit, &page.items, &names)) }
+            @else if let (Some(at), Some(next)) = (looked_back, &older_page) { (nothing_back_to(at, visit.now, next)) }
+            @else { (nothing(visit, sought.is_some())) }
         }
-        @if !is_empty { (older(older_page.as_deref(), "newest first")) }
+        @if !page.items.is_empty() { (older(older_page.as_deref(), "newest first")) }
     })
 }
 
@@ -206,7 +218,6 @@ fn table(visit: &Visit, items: &[ReceivedItem], names: &HashMap<Id, LeadName>) -
         Column::new("channel"),
         Column::new("lead"),
         Column::new("request"),
-        Column::number("times"),
     ];
     let rows = items.iter().map(|item| row(visit, item, names).keyed(item.key()));
     let table = PageTable::new("What was received", columns).caption_hidden().rows(rows);
@@ -241,7 +252,7 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
     };
     TableRow::new([
         two(event, below),
-        outcome(&view),
+        html! { (outcome(&view)) @if view.count > 1 { span.sub { (number(view.count)) " times" } } },
         clock(view.at, visit.now),
         client,
         html! { (view.channel) },
@@ -251,7 +262,6 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
             } @else { span.z { "–" } }
         },
         html! { @if let Some(request) = view.request_id { (id(request)) } @else { span.z { "–" } } },
-        html! { @if view.count > 1 { (number(view.count)) } @else { span.z { "1" } } },
     ])
 }
 
@@ -273,7 +283,7 @@ async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     if !is_of_any_status {
         filter.status = vec!["held".to_owned()];
     }
-    let (limit, cursor) = (query.limit()?, query.cursor()?);
+    let (limit, cursor) = (query.limit_if_given()?.unwrap_or(ITEMS), query.cursor()?);
     let is_held = filter.status == ["held"];
     let groups = if is_held && cursor.is_none() {
         held_groups(visit, filter.clone()).await?
@@ -289,11 +299,17 @@ async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
         div.mt { (status_chips(visit, &filter)) }
         @if page.items.is_empty() {
             div.mt {
-                @if is_held { (empty("All was understood.", "A webhook that is authentic and not understood is kept here for a person.")) }
-                @else { (empty("Nothing matches.", "Items are listed here once they were replayed or discarded.")) }
+                @if is_held {
+                    (empty("All was understood.", "A webhook that is authentic and not understood is kept here for a person. What would be is tried with a file:"))
+                    (command("postroom send sms --file webhook.json"))
+                } @else {
+                    (empty("Nothing matches.", "Items are listed here once they were replayed or discarded:"))
+                    (command("postroom quarantine replay ID"))
+                    (command("postroom quarantine discard ID"))
+                }
             }
         } @else {
-            @if groups.len() > 1 || groups.iter().any(|it| it.count > 1) { (group_table(visit, &groups)) }
+            @if groups.len() > 1 || groups.iter().any(|it| it.ids.len() > 1) { (group_table(visit, &groups)) }
             section.sec aria-labelledby="items" { h2 #items { "Items" } (item_table(visit, &page.items)) }
         }
         @if !is_empty { (older(older_page.as_deref(), "newest first")) }
@@ -318,8 +334,8 @@ fn question(
 ) -> Result<Option<Markup>, Problem> {
     let word = |it: &str| matches!(it, "replay" | "discard").then(|| it.to_owned());
     let asked = query.parsed("ask", word, || "replay or discard".to_owned())?;
-    let newest = query.ids("group")?;
-    let group = groups.iter().find(|it| newest.contains(&it.newest));
+    let any_of_it = query.ids("group")?;
+    let group = groups.iter().find(|it| any_of_it.iter().any(|id| it.ids.contains(id)));
     let (Some(action), Some(group)) = (asked.first(), group) else { return Ok(None) };
     if !visit.viewer.may_operate() {
         return Ok(None);
@@ -338,13 +354,13 @@ fn question(
             (outside(&group.reason)) @if let Some(event) = &group.event_type { " (" (outside(event)) ")" } "."
         }
         p.ut { (follows) }
-        @if group.count > quarantined::AT_ONCE {
+        @if group.ids.len() > quarantined::AT_ONCE {
             p.ut { "The oldest " (quarantined::AT_ONCE) " are done at once; ask again for the others." }
         }
         (hidden_input("action", action))
         p.mt { (button(look, label)) }
     };
-    let path = format!("/quarantine/{}/group", group.newest);
+    let path = format!("/quarantine/{}/group", group.newest());
     let heading = format!("{label} {}?", group.counted());
     Ok(Some(dialog(&heading, &leave, "Leave them", post_form(&path, content))))
 }
@@ -362,7 +378,7 @@ fn group_table(visit: &Visit, groups: &[QuarantineGroup]) -> Markup {
         columns.push(Column::new("what to do").unnamed().below());
     }
     let rows = groups.iter().map(|group| {
-        let newest = group.newest.to_string();
+        let newest = group.newest().to_string();
         let ask = |action: &str| {
             let pairs = [("tab", "quarantine"), ("ask", action), ("group", newest.as_str())];
             visit.to_with("/received", &pairs)
@@ -384,7 +400,7 @@ fn group_table(visit: &Visit, groups: &[QuarantineGroup]) -> Markup {
                 }
             });
         }
-        TableRow::new(cells).keyed(format!("g{newest}"))
+        TableRow::new(cells).keyed(group.key())
     });
     let table = PageTable::new("Groups", columns).caption_hidden().rows(rows);
     html! { section.sec aria-labelledby="groups" { h2 #groups { "By reason" } (table) } }

@@ -101,6 +101,41 @@ on_both_daemons! {
         page(&daemon, "/received?q=nothing").await.has("Nothing was received under this id");
         assert_eq!(page(&daemon, "/received?clients=demo").await.status, 400);
         assert_eq!(page(&daemon, "/received?tab=some").await.status, 400);
+        // Each tab has filters of its own.
+        for query in ["tab=quarantine&q=7", "tab=quarantine&outcome=stored", "status=held", "tab=all&group=7"] {
+            assert_eq!(page(&daemon, &format!("/received?{query}")).await.status, 400, "{query}");
+        }
+    }
+
+    /// Check of the list: it says "nothing" only where it has looked at all there is.
+    async fn a_list_of_one_outcome_goes_on_behind_what_is_newer(place: Place) {
+        let daemon = start(&place).await;
+        let held = not_understood(&daemon, "Nope", 1).await;
+        let id = held.field("quarantine_id");
+        for n in 0..60 {
+            ask(daemon.webhook("sms", "demo").json(&sms(n, "Hello"))).await;
+        }
+        not_understood(&daemon, "Nope", 2).await;
+        for query in ["outcome=quarantined", "outcome=quarantined&channel=sms", "outcome=quarantined,duplicate"] {
+            let found = listed(&daemon, &format!("?{query}&limit=5")).await;
+            assert_eq!(outcomes(&found), ["quarantined", "quarantined"], "{query}: {found:?}");
+            let shown = page(&daemon, &format!("/received?{query}")).await;
+            shown.has(&format!("/quarantine/{id}")).lacks("Nothing matches");
+        }
+        // In pages, each once, and none twice.
+        let (mut stored, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let answer = ask(daemon.api(Method::GET, &format!("/received?outcome=stored&limit=7{cursor}"))).await;
+            stored.extend(answer.items().iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            let Some(next) = answer.body["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        let count = stored.len();
+        assert!(stored.iter().rev().map(|it| it.parse::<i64>().unwrap()).is_sorted(), "{stored:?}");
+        stored.dedup();
+        assert_eq!((stored.len(), count), (60, 60));
+        // Nothing of this outcome is there at all.
+        page(&daemon, "/received?outcome=sent").await.has("Nothing matches.").lacks("Go on");
     }
 
     async fn strangers_push_nothing_out_of_the_list(place: Place) {
@@ -132,6 +167,7 @@ on_both_daemons! {
         let tab = page(&daemon, "/received?tab=quarantine").await;
         tab.has("By reason").has(">2 webhooks<").has("unknown_event").lacks("<script>alert");
         let item = page(&daemon, &format!("/quarantine/{id}")).await;
+        item.has(&format!("data-copy=\"postroom quarantine show {id}\"")).has("data-part=\"deeds\"");
         item.has("Not understood: ").has("Body as received").has("\\u202e").lacks("<script>alert");
         let tried = page(&daemon, &format!("/quarantine/{id}?try=true")).await;
         tried.has("It would still not be understood.");
@@ -149,13 +185,16 @@ on_both_daemons! {
         let newest = three.field("quarantine_id");
         let asked = page(&daemon, &format!("/received?tab=quarantine&ask=discard&group={newest}")).await;
         asked.has("Discard 2 webhooks?");
+        // A link that was made before the group has grown.
+        let older = two.field("quarantine_id");
+        page(&daemon, &format!("/received?tab=quarantine&ask=replay&group={older}")).await.has("Replay 2 webhooks?");
         let group = format!("/quarantine/{newest}/group");
         let to = send_form(&daemon, &group, &[("action", "replay")]).await;
         assert_eq!(to, "/received?tab=quarantine&done=replayed.0.2");
         page(&daemon, &to).await.has("2 are still held");
         let to = send_form(&daemon, &group, &[("action", "discard")]).await;
         assert_eq!(to, "/received?tab=quarantine&done=discarded.2.0");
-        page(&daemon, &to).await.has("All was understood.");
+        page(&daemon, &to).await.has("All was understood.").has("postroom send sms --file");
         for answer in [one, two, three] {
             let item = ask(daemon.api(Method::GET, &format!("/quarantine/{}", answer.field("quarantine_id")))).await;
             assert_eq!(item.field("status"), "discarded", "{item:?}");
