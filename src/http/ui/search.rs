@@ -85,7 +85,7 @@ fn of_hit(visit: &Visit, hit: &SearchHit) -> FoundPage {
         ("job", _) => with_query(format!("/jobs/{}", hit.id), []),
         ("lead" | "message" | "draft", Some(id)) => lead(id),
         ("delivery", _) => with_query(format!("/deliveries/{}", hit.id), []),
-        ("quarantine", _) => with_query("/received", [("tab", "quarantine"), ("q", &row)]),
+        ("quarantine", _) => with_query(format!("/quarantine/{}", hit.id), []),
         ("operation", _) => with_query("/jobs", [("operation", row.as_str())]),
         ("node", _) => visit.to("/system"),
         _ => visit.to("/"),

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use reqwest::{Client, Method, redirect::Policy};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Where a search leads; `None` if it answers with a page.
@@ -29,6 +30,9 @@ on_both_daemons! {
         let text = ask(posted.json(&sms(1, "Hello"))).await;
         let mail = ask(daemon.webhook("instantly", "demo").json(&mail(2))).await;
         assert_eq!((text.status, mail.status), (200, 200), "{text:?} {mail:?}");
+        let strange = json!({"type": "Nope", "body": "Hello"});
+        let held = ask(daemon.webhook("sms", "demo").json(&strange)).await;
+        let held = held.field("quarantine_id");
         let db = Peek::of(&daemon).await;
         let of_text = db.texts("select cast(lead_id as text) from messages where request_id = 'req-7d3f'").await.remove(0);
         let of_mail = db.texts(&format!("select cast(id as text) from leads where id <> {of_text}")).await.remove(0);
@@ -53,6 +57,7 @@ on_both_daemons! {
             (job.as_str(), Some(format!("/jobs/{job}"))),
             (of_text.as_str(), lead(&of_text)),
             (text.field("message_id"), lead(&of_text)),
+            (held, Some(format!("/quarantine/{held}"))),
             (" req-7d3f ", lead(&of_text)),
             (provider.as_str(), lead(&of_mail)),
             (phone.as_str(), lead(&of_text)),
