@@ -4,10 +4,11 @@
 use super::{
     PageResult,
     clients::{away, count, health, linked},
+    command::with_argument,
     frame::{PageContent, PagePlace},
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, clock, command, link_button, note,
-        number, outside,
+        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, clock, command, copy_button,
+        link_button, note, number, outside,
     },
     visit::Visit,
 };
@@ -39,11 +40,17 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
     let config = visit.state().config.get();
     let body = html! {
         p.crumb.sm { a href=(visit.to("/clients")) { "Clients" } }
-        div.head { h1 { (outside(client.name)) } span.sm.mut.mono { (outside(id)) } }
-        p.say { (health(client)) }
-        @if !known.is_counted() { (away()) }
-        @if !client.configured {
-            (note(Tone::Warn, "It is not in the configuration.", "Its webhooks get 401, and its jobs wait until it is back.", None))
+        div.head {
+            h1 { (outside(client.name)) }
+            span.sm.mut.mono { (outside(id)) }
+            span.end { (copy_button("Copy as command", &with_argument("postroom clients show", id))) }
+        }
+        div data-part="health" {
+            p.say { (health(client)) }
+            @if !known.is_counted() { (away()) }
+            @if !client.configured {
+                (note(Tone::Warn, "It is not in the configuration.", "Its webhooks get 401, and its jobs wait until it is back.", None))
+            }
         }
         (waits(&visit, client))
         @if let Some(configured) = config.client(id) { (channels(&visit, client, configured)) }
@@ -98,16 +105,18 @@ fn one_channel(
         None => html! {},
     };
     html! {
-        h3.row { (channel.channel) (trouble) }
-        p.sm.mut {
-            (proves(settings)) " "
-            @match channel.last_inbound_at {
-                Some(at) => { "Last message of a lead " (ago(at, visit.now)) ". " }
-                None => { "No message of a lead yet. " }
+        div data-part={ "channel-" (channel.channel) } {
+            h3.row { (channel.channel) (trouble) }
+            p.sm.mut {
+                (proves(settings)) " "
+                @match channel.last_inbound_at {
+                    Some(at) => { "Last message of a lead " (ago(at, visit.now)) ". " }
+                    None => { "No message of a lead yet. " }
+                }
+                @if channel.silent { b { "That is longer ago than usual: perhaps the provider has switched its webhook off. " } }
+                @if let Some(account) = channel.account { "Account " (outside(account)) ". " }
+                @if settings.send.is_some() { "It sends answers." } @else { "It sends no answers." }
             }
-            @if channel.silent { b { "That is longer ago than usual: perhaps the provider has switched its webhook off. " } }
-            @if let Some(account) = channel.account { "Account " (outside(account)) ". " }
-            @if settings.send.is_some() { "It sends answers." } @else { "It sends no answers." }
         }
         (command(&format!("{}/webhooks/{}/{client}", visit.origin, channel.channel)))
     }
@@ -137,7 +146,7 @@ async fn refused(visit: &Visit, client: &str) -> Result<Markup, Problem> {
     });
     let since = visit.api().untraced().since();
     Ok(html! {
-        section.sec aria-labelledby="refused" {
+        section.sec aria-labelledby="refused" data-part="refused" {
             h2 #refused { "What left no row" }
             p.sm.mut { "since " (clock(since, visit.now)) ", of this node, the last " (REFUSED_MAX) }
             dl.dl.ut {
@@ -160,12 +169,13 @@ fn values(visit: &Visit, client: &str) -> Markup {
     let view = moment.view();
     let rows = view.values.iter().filter_map(|it| {
         let key = it.key.strip_prefix(&prefix)?;
-        Some(TableRow::new([
+        let row = TableRow::new([
             html! { code { (outside(key)) } },
             html! { code { (outside(&it.value)) } },
             html! { span.mono.z[it.origin == "the default"] { (outside(&it.origin)) } },
             html! { @if let Some(next) = &it.pending { (outside(next.value.as_deref().unwrap_or("removed"))) } @else { span.z { "–" } } },
-        ]))
+        ]);
+        Some(row.keyed(key))
     });
     let columns = [
         Column::new("key").cut(),

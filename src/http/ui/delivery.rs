@@ -2,6 +2,7 @@
 
 use super::{
     PageResult,
+    command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
         ButtonLook, Sign, Tone, at, button, clock, dialog, field, hidden_input, id, id_link,
@@ -26,6 +27,10 @@ use serde::Deserialize;
 const MESSAGES_MAX: usize = 20;
 /// The characters of a message that a row shows.
 const LINE_CHARS: usize = 160;
+
+/// How often the script fetches the page again, in seconds: the provider may tell of the send while
+/// somebody looks.
+const REFRESH_SECONDS: u32 = 10;
 
 /// What a person may say of an uncertain send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,23 +108,26 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
     let may_settle = is_open && visit.viewer.may_review();
     let body = html! {
         p.crumb.sm { a href=(visit.to("/deliveries")) { "Deliveries" } }
-        div.head { h1 { "Answer to " (sends.name(delivery)) } (mark(&delivery.status)) }
-        @if is_open { (evidence(delivery, &after)) }
-        @if may_settle {
-            @if let Some(end) = asked.first() { (question(&visit, delivery, *end)) }
-            @else { (choices(&visit)) }
+        div.head data-part="head" {
+            h1 { "Answer to " (sends.name(delivery)) }
+            (mark(&delivery.status))
+            span.end { (copy_command(&visit, &format!("postroom deliveries show {}", delivery.id), &[])) }
         }
+        div data-part="evidence" { @if is_open { (evidence(delivery, &after)) } }
+        @if let (true, Some(end)) = (may_settle, asked.first()) { (question(&visit, delivery, *end)) }
+        div data-part="choices" { @if may_settle && asked.is_empty() { (choices(&visit)) } }
         div.side.sec {
             div {
                 h2 { "What was to be sent" }
                 (text(&visit, &sends, delivery))
-                (thread(&visit, &after))
+                div data-part="since" { (thread(&visit, &after)) }
             }
-            (facts(&visit, delivery))
+            div data-part="facts" { (facts(&visit, delivery)) }
         }
     };
     let title = format!("Delivery {} · {}", delivery.id, delivery.status);
-    Ok(visit.answer(&PageContent::new(PagePlace::Deliveries, title, body)))
+    let page = PageContent::new(PagePlace::Deliveries, title, body);
+    Ok(visit.answer(&page.refresh(REFRESH_SECONDS)))
 }
 
 /// `POST /deliveries/{id}/resolve`.

@@ -1,6 +1,6 @@
 //! The sends of answers, and how a person settles those of which nobody knows the end.
 
-use super::{page, submit};
+use super::{KIM, USERS, VIC, checked, page, submit, tags};
 use crate::{
     on_both_daemons,
     support::{
@@ -56,9 +56,21 @@ on_both_daemons! {
         let list = page(&daemon, "/deliveries").await;
         list.has("Nobody knows whether these were sent").has("href=\"/deliveries/81?ask=sent\"");
         list.has("&lt;img src=x").lacks("<img");
-        page(&daemon, "/deliveries?status=sent").await.lacks("/deliveries/81").has("No send matches.");
+        // The words above are fetched again as a whole, the rows one by one: none moves.
+        let part = list.html.split("data-part=\"unknown\"").nth(1).and_then(|it| it.split("</div>").next());
+        assert!(part.is_some_and(|it| !it.contains("data-row")), "{part:?}");
+        list.has("data-row=\"81\"").has("data-row=\"82\"").has("data-new");
+        let peek = Peek::of(&daemon).await;
+        peek.execute("update deliveries set provider_id = '<b>pm-77' where id = 81").await;
+        page(&daemon, "/deliveries").await.has("provider's id").has("&lt;b&gt;pm-77").lacks("<b>pm-77");
+        page(&daemon, "/deliveries?status=sent").await.lacks("/deliveries/81").has("No send matches.").has("postroom drafts approve ID");
         let one = page(&daemon, "/deliveries/81").await;
         one.has("Nobody knows whether it was sent.").has("told of no message").has("data-key=\"y\"").has("data-key=\"n\"");
+        // What is known of it is fetched again while somebody looks.
+        for part in ["head", "evidence", "choices", "since", "facts"] {
+            one.has(&format!("data-part=\"{part}\""));
+        }
+        one.has("data-refresh=\"10\"").has("data-copy=\"postroom deliveries show 81\"");
         let asked = page(&daemon, "/deliveries/81?ask=not_sent").await;
         asked.has("It was not sent?").has("the lead gets it twice").has("action=\"/deliveries/81/resolve\"");
         assert_eq!(page(&daemon, "/deliveries/81?ask=perhaps").await.status, 400);
@@ -80,5 +92,30 @@ on_both_daemons! {
         settled.has("</svg>sent").lacks("/resolve\"").has("Since then");
         let audit = page(&daemon, "/audit?action=delivery.resolve").await;
         audit.has("delivery.resolve").has("seen &lt;b&gt;there&lt;/b&gt;").lacks("<b>there");
+    }
+
+    /// Check 6.
+    async fn a_viewer_finds_no_form_on_the_overview_and_at_a_send(place: Place) {
+        let daemon = place.start(&format!("{CONFIG}{USERS}")).await;
+        daemon.may_leave(Leftover::Anything, "rows are put by hand");
+        uncertain(&daemon, 1, 81).await;
+        let opened = async |token: &str, path: &str| {
+            let request = daemon.get(path).bearer_auth(token).header("accept", "text/html");
+            let shown = checked(request.send().await.unwrap()).await;
+            assert_eq!(shown.status, 200, "{path}");
+            shown
+        };
+        for path in ["/", "/deliveries", "/deliveries/81", "/deliveries/81?ask=sent"] {
+            let shown = opened(VIC, path).await;
+            for tag in tags(&shown.html).iter().filter(|tag| tag.name == "form") {
+                let is_post = tag.attributes.get("method").is_some_and(|it| it == "post");
+                let is_own = is_post && ["/look", "/logout"].contains(&tag.attributes["action"].as_str());
+                assert!(!is_post || is_own, "{path}: {tag:?}");
+            }
+            shown.lacks("ask=").lacks("data-key=\"y\"").lacks("<dialog");
+        }
+        // A reviewer settles it.
+        opened(KIM, "/deliveries/81").await.has("data-key=\"y\"");
+        opened(KIM, "/deliveries/81?ask=sent").await.has("action=\"/deliveries/81/resolve\"");
     }
 }
