@@ -65,6 +65,54 @@ test('18: 500 new jobs are announced, and stand on the page only once `.` is pre
   await news.waitFor({ state: 'hidden' });
 });
 
+/// Has a webhook that nobody understands kept for a person.
+const strange = (n) => daemon.webhook('sms', 'acme', { type: 'Nope', n, body: 'Hello' });
+
+test('18: what comes in is announced on its list, and a group of the quarantine grows in its place', async () => {
+  const page = await browser.as(daemon, 'dana');
+  await daemon.sms('acme', 900, 'Hello');
+  await page.goto(`${daemon.base}/received?client=acme`);
+  await isLive(page);
+  const news = page.locator('[data-new]');
+  const order = await rows(page);
+  await daemon.sms('acme', 901, 'Hello');
+  await news.waitFor();
+  assert.deepEqual(await rows(page), order);
+  await page.keyboard.press('.');
+  await page.waitForFunction((first) => document.querySelector('main [data-row]')?.dataset.row !== first, order[0]);
+  await settled(page);
+  // A group has the same place, whatever its newest item is.
+  await strange(1);
+  await strange(2);
+  await page.goto(`${daemon.base}/received?tab=quarantine&client=acme`);
+  const group = page.locator('[data-row^="g"]');
+  assert.match(await group.innerText(), /2 webhooks/);
+  const held = await rows(page);
+  await strange(3);
+  await group.filter({ hasText: '3 webhooks' }).waitFor();
+  assert.deepEqual(await rows(page), held);
+  assert.match(await news.innerText(), /^1 new, show$/);
+});
+
+test('33: an open page tells that a file is refused, with its line, and that it is mended', async () => {
+  const config = PEOPLE + PAUSED + clients();
+  const page = await browser.as(daemon, 'dana');
+  const other = await browser.as(daemon, 'dana');
+  await Promise.all([page.goto(`${daemon.base}/config`), other.goto(`${daemon.base}/actors`)]);
+  await Promise.all([isLive(page), isLive(other)]);
+  const badge = (it) => it.locator('nav.rail > ul > li:not(.only) > [data-go="k"] [data-badge]');
+  const refused = page.locator('[data-part="notes"] [role="alert"]');
+  assert.equal(await refused.count(), 0);
+  await badge(other).waitFor({ state: 'hidden' });
+  daemon.configure(`${config}[ingest]\nqueue = "many"\n`);
+  await refused.waitFor();
+  assert.match(await refused.innerText(), /local\.toml:\d+/);
+  await Promise.all([badge(page).waitFor(), badge(other).waitFor()]);
+  daemon.configure(config);
+  await refused.waitFor({ state: 'detached' });
+  await Promise.all([page, other].map((it) => badge(it).waitFor({ state: 'hidden' })));
+});
+
 test('19: a hidden page holds no connection, and seven pages of one browser work', async () => {
   await eventually('no stream is open', async () => (await streams()) === 0);
   const context = await browser.context(daemon.base);

@@ -234,6 +234,7 @@ impl Pulse {
                 per_second: state.metrics.throughput().per_second(),
                 totals: totals.as_deref(),
                 database_answers: state.api.totals_fail_since().is_none(),
+                is_config_refused: state.tuner.status().refused().is_some(),
                 now,
             })),
             Topic::Pools => {

@@ -27,6 +27,8 @@ pub(in crate::http) struct TotalsHere<'a> {
     pub(in crate::http) totals: Option<&'a Totals>,
     /// False while the database does not answer.
     pub(in crate::http) database_answers: bool,
+    /// True if the last reload of the configuration was refused.
+    pub(in crate::http) is_config_refused: bool,
     /// The time from which ages are counted.
     pub(in crate::http) now: Timestamp,
 }
@@ -87,6 +89,8 @@ pub(in crate::http) fn totals(here: &TotalsHere<'_>) -> LiveValues {
     values.put("verdict/wrong", here.verdict.wrong.len() + here.verdict.more);
     values.put("webhooks_per_second", rate(here.per_second.0));
     values.put("jobs_per_second", rate(here.per_second.1));
+    // A number, as a page hides the sign of what is none.
+    values.put("config/refused", u8::from(here.is_config_refused));
     values.put("database", if here.database_answers { "there" } else { "away" });
     let Some(totals) = here.totals else { return values.0 };
     let LedgerBalance { accepted: _, succeeded, failed, cancelled, pending, running } =
@@ -182,6 +186,7 @@ pub(in crate::http) fn config(status: &TuningStatus, overrides: usize) -> LiveVa
     let mut values = Values::default();
     values.put("hash", status.running.hash());
     values.put("loaded_at", status.loaded_at);
+    values.put_some("reloaded_at", status.last.as_deref().map(|report| report.at));
     values.put("state", if status.refused().is_some() { "refused" } else { "ok" });
     values.put("pending", status.pending.len());
     values.put("applying", status.applying.len());

@@ -7,12 +7,14 @@ use super::{
     frame::{PageContent, PagePlace},
     parts::{
         ButtonLook, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, button, clock,
-        copy_button, empty, field, hidden_input, note, older, outside, post_form, segments, two,
+        copy_button, empty, field, hidden_input, live, new_rows, note, older, outside, post_form,
+        segments, two,
     },
     visit::Visit,
 };
 use crate::{
     http::api::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
+    telemetry::pool_post::PoolView,
     tuning::ReloadOutcome,
 };
 use actix_web::HttpRequest;
@@ -107,10 +109,14 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let body = html! {
         (head(&visit, &view))
         (done(&visit))
-        @if let Some(report) = &view.last_reload { (report_notes(&visit, &view, report)) }
-        (standing_notes(&view))
+        div data-part="notes" {
+            (watch(&visit, &view))
+            @if let Some(report) = &view.last_reload { (report_notes(&visit, &view, report)) }
+            (standing_notes(&view))
+        }
         div.row.sec {
             (segments("Which values", &views))
+            (new_rows(&visit.here()))
             span.end.row {
                 (copy_button("Copy as TOML", &as_toml(&shown)))
                 (copy_command(&visit, "postroom config show", &[]))
@@ -172,6 +178,19 @@ fn done(visit: &Visit) -> Markup {
         _ => return html! {},
     };
     note(tone, what, more, None)
+}
+
+/// Hidden elements that have the page fetched again once the configuration has changed.
+fn watch(visit: &Visit, view: &ConfigJson<'_>) -> Markup {
+    let reloaded_at = view.last_reload.as_ref().map(|it| it.at.to_string()).unwrap_or_default();
+    let pools = &visit.state().config.get().pools;
+    let is_set = |pool: &PoolView| pools.override_of(pool.kind.0).is_some();
+    let overrides = visit.state().board.pools().iter().filter(|it| is_set(it)).count();
+    html! {
+        (live("config", "reloaded_at").whole(reloaded_at))
+        (live("config", "applying").whole(view.applying.len()))
+        (live("config", "overrides").whole(overrides))
+    }
 }
 
 /// What the last reload did, as far as it matters now.

@@ -86,6 +86,8 @@ pub(super) struct PageContent {
     topics: String,
     /// How often the script fetches the page again, in seconds; `None` for its own measure.
     refresh_seconds: Option<u32>,
+    /// From where the script fetches it again, if not from its own address.
+    fetched_from: Option<String>,
     /// Whether the page fills the window and its parts scroll, as the inbox does.
     is_app: bool,
     pub(super) status: StatusCode,
@@ -101,6 +103,7 @@ impl PageContent {
             body,
             topics: String::new(),
             refresh_seconds: None,
+            fetched_from: None,
             is_app: false,
             status: StatusCode::OK,
         }
@@ -130,6 +133,13 @@ impl PageContent {
     #[must_use]
     pub(super) fn refresh(self, seconds: u32) -> Self {
         Self { refresh_seconds: Some(seconds), ..self }
+    }
+
+    /// The same page, which the script fetches again from this address. It names what is shown,
+    /// where the page's own address shows what comes first.
+    #[must_use]
+    pub(super) fn again_from(self, address: Option<String>) -> Self {
+        Self { fetched_from: address, ..self }
     }
 
     /// The same page as panes that fill the window.
@@ -176,7 +186,7 @@ impl FrameFacts {
     /// What the rail says beside a place.
     fn beside(&self, place: PagePlace) -> Option<RailNote> {
         let count = |tone, sign, count: Option<i64>, live, meaning| {
-            Some(RailNote { tone, sign, count: Some(count?), live, meaning })
+            Some(RailNote { tone, sign, count: count?, live, meaning, is_counted: true })
         };
         let (warn, unsure) = (Some(Sign::Warn), Some(Sign::Unsure));
         match place {
@@ -189,16 +199,19 @@ impl FrameFacts {
             PagePlace::Deliveries => {
                 count(Tone::Unsure, unsure, self.uncertain, "deliveries/uncertain", "uncertain")
             }
-            PagePlace::Config if self.is_config_refused => {
-                let (tone, sign) = (Tone::Bad, Some(Sign::Fail));
-                Some(RailNote { tone, sign, count: None, live: "", meaning: "refused" })
-            }
+            PagePlace::Config => Some(RailNote {
+                tone: Tone::Bad,
+                sign: Some(Sign::Fail),
+                count: i64::from(self.is_config_refused),
+                live: "config/refused",
+                meaning: "refused",
+                is_counted: false,
+            }),
             PagePlace::Overview
             | PagePlace::Jobs
             | PagePlace::Pools
             | PagePlace::Actors
             | PagePlace::Clients
-            | PagePlace::Config
             | PagePlace::System
             | PagePlace::None => None,
         }
@@ -209,10 +222,13 @@ impl FrameFacts {
 struct RailNote {
     tone: Tone,
     sign: Option<Sign>,
-    count: Option<i64>,
+    /// Nothing is said if it is 0.
+    count: i64,
     /// The key under which the count is told.
     live: &'static str,
     meaning: &'static str,
+    /// False if the count is there for readers of the screen only.
+    is_counted: bool,
 }
 
 /// The whole document. Without a visit, nobody is signed in: then it has neither header nor rail.
@@ -234,7 +250,7 @@ pub(super) fn document(visit: Option<&Visit>, page: &PageContent) -> Markup {
                 a.skip href="#main" { "Skip to content" }
                 @if let Some(visit) = visit { (around(visit, page)) }
                 main #main tabindex="-1" data-topics=[visit.and_then(|it| page.all_topics(it))]
-                    data-refresh=[page.refresh_seconds] data-now=[visit.map(|it| it.now.as_millis())] {
+                    data-refresh=[page.refresh_seconds] data-from=[&page.fetched_from] data-now=[visit.map(|it| it.now.as_millis())] {
                     (page.body)
                 }
                 p.vh #told role="status" {}
@@ -308,10 +324,10 @@ fn rail_link(visit: &Visit, facts: &FrameFacts, place: PagePlace, here: PagePlac
     html! {
         a href=(visit.to(path)) aria-current=[(place == here).then_some("page")] data-go=(key) {
             (sign) span { (name) }
-            @if let Some(RailNote { tone, sign, count, live, meaning }) = facts.beside(place) {
-                b.(tone.class()) data-badge hidden[count == Some(0)] {
+            @if let Some(RailNote { tone, sign, count, live, meaning, is_counted }) = facts.beside(place) {
+                b.(tone.class()) data-badge hidden[count == 0] {
                     @if let Some(sign) = sign { (sign) }
-                    @if count.is_some() { (live_count("totals", live, count)) }
+                    span.vh[!is_counted] { (live_count("totals", live, Some(count))) }
                     span.vh { " " (meaning) }
                 }
             }

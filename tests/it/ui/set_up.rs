@@ -2,7 +2,7 @@
 
 use super::{KIM, USERS, VIC, checked, page, submit, submit_as};
 use crate::support::{
-    both::Place,
+    both::{Peek, Place},
     daemon::Daemon,
     eventually,
     leftovers::Leftover,
@@ -43,6 +43,11 @@ async fn clients_are_shown_with_their_health_and_their_webhooks() {
     let address = format!("http://127.0.0.1:{}/webhooks/sms/demo", daemon.port());
     demo.has(&address).has("A webhook needs no secret.").has("Last message of a lead");
     demo.has("outcome=duplicate").has("test.toml:");
+    demo.has("data-copy=\"postroom clients show demo\"");
+    for part in ["health", "waits", "channel-sms", "refused"] {
+        demo.has(&format!("data-part=\"{part}\""));
+    }
+    demo.has("data-row=\"channels.sms.");
     let quiet = page(&daemon, "/clients/quiet").await;
     quiet
         .has("/webhooks/instantly/quiet")
@@ -77,11 +82,16 @@ async fn the_configuration_is_shown_with_its_places_and_a_refusal_with_its_line(
     let line = wrong.lines().count();
     refused.has("were refused").has(&format!("test.toml</bdi>:{line}"));
     refused.has("ingest.queue").lacks("<script>\"");
+    // An open page is told of the next reload, and each page of the refusal.
+    refused.has("data-part=\"notes\"").has("data-live=\"config/reloaded_at\" data-whole=\"2");
+    let sign = "data-live=\"totals/config/refused\">1</span>";
+    refused.has(sign);
+    page(&daemon, "/clients").await.has(sign);
     // Once it is mended, a key that needs a restart waits.
     daemon.configure(&format!("{CONFIG}[server]\nworkers = 3\n"));
     assert_eq!(reload(&daemon).await, "/config?done=applied");
     let waits = page(&daemon, "/config?show=pending").await;
-    waits.has("1 key waits for a restart:").has("server.workers").lacks("were refused");
+    waits.has("1 key waits for a restart:").has("server.workers").lacks("were refused").lacks(sign);
     page(&daemon, "/audit?action=config.reload,config.refused").await.has("config.refused");
 }
 
@@ -96,7 +106,31 @@ async fn system_shows_nodes_and_what_must_hold() {
     system.has("balanced: ").has(env!("CARGO_PKG_VERSION")).has("sqlite").lacks("are not alike");
     assert_eq!(page(&daemon, "/system?client=demo").await.status, 200);
     assert_eq!(page(&daemon, "/audit?actors=dana").await.status, 400);
-    page(&daemon, "/audit?actor=dana").await.has("Nothing matches.");
+    page(&daemon, "/audit?actor=dana").await.has("Nothing matches.").has("postroom reload");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_says_how_far_it_has_looked() {
+    let daemon = start().await;
+    ask(daemon.api(Method::POST, "/config/reload")).await;
+    let by_api = page(&daemon, "/audit?via=api&since=1h&until=2020-01-01T00:00:00Z").await;
+    by_api.has("Nothing matches.").has("name=\"until\" value=\"2020-01-01T00:00:00Z\"");
+    assert_eq!(page(&daemon, "/audit?via=fax").await.status, 400);
+    let listed = page(&daemon, "/audit?via=api,command").await;
+    listed.has("config.reload").has("postroom audit list --all --jsonl --via api,command");
+    // More rows than are read for one page, none of which came from a file.
+    let peek = Peek::of(&daemon).await;
+    peek.execute(
+        "with recursive n(id) as (select 1 union all select id + 1 from n where id < 10050) \
+         insert into audit (id, happened_at, actor, via, action) select id, 0, 'dana', 'api', 'job.retry' from n",
+    )
+    .await;
+    let first = page(&daemon, "/audit?via=file").await;
+    first.has("Nothing matches, back to ").has("Go on").lacks("Nothing matches.");
+    let link = first.html.split("rel=\"next\"").next().unwrap();
+    let address = link.rsplit("href=\"").next().unwrap().split('"').next().unwrap();
+    let next = page(&daemon, &address.replace("&amp;", "&")).await;
+    next.has("Nothing matches.").lacks("Go on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
