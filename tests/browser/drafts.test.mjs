@@ -106,6 +106,42 @@ test('24: a text over the text of another reviewer is not saved, and is kept', a
   await eventually("Lou's text is saved", async () => (await daemon.draft(draft.id)).body === 'Lou says four.');
 });
 
+test('24: an open page tells that another person has decided, and keeps the text that is typed', async () => {
+  const [draft] = await daemon.drafts('acme', [35]);
+  const lou = await browser.as(daemon, 'lou', { mayFail: true });
+  const [mine, mark] = ['Lou is still at it.', `[data-part="draft-${draft.id}"]`];
+  // What is typed is never saved, so that it is on the page only.
+  await lou.route('**/*', (route) => (route.request().method() === 'POST' ? route.abort() : route.fallback()));
+  for (const where of [`/inbox?draft=${draft.id}`, `/leads/${draft.lead_id}`]) {
+    await lou.goto(`${daemon.base}${where}`);
+    await lou.waitForSelector('#edit [name=body]');
+    await lou.waitForSelector('#live.good');
+    await lou.fill('#body', mine);
+    await daemon.api(`/drafts/${draft.id}/approve`, 'POST');
+    await lou.locator(mark).filter({ hasText: 'approved by admin' }).waitFor();
+    await until(lou, 'it is told', () => document.querySelector('#told').textContent === 'The draft is approved by admin.');
+    assert.equal(await lou.inputValue('#body'), mine);
+    assert.equal(await shown(lou), draft.id);
+    // The link leads to what is so now.
+    await lou.click(`${mark} >> text=The draft as it is now`);
+    await lou.waitForSelector('#edit', { state: 'detached' });
+    await daemon.api(`/drafts/${draft.id}/undo`, 'POST');
+  }
+});
+
+test('24: the first draft of the list stays on an open page although another person decides it', async () => {
+  const [draft] = await daemon.drafts('acme', [36]);
+  const lou = await browser.as(daemon, 'lou', { mayFail: true });
+  await lou.goto(`${daemon.base}/inbox`);
+  await lou.waitForSelector('#live.good');
+  const first = await shown(lou);
+  await lou.fill('#body', 'Not saved yet.');
+  await daemon.api(`/drafts/${first}/reject`, 'POST', { note: 'not now' });
+  await lou.locator(`[data-part="draft-${first}"]`).filter({ hasText: 'rejected by admin' }).waitFor();
+  assert.deepEqual([await shown(lou), await lou.inputValue('#body')], [first, 'Not saved yet.']);
+  assert.ok(draft.id, 'there was one at least');
+});
+
 test('25: nothing is sent if the lead has written again since the reviewer looked', async () => {
   const [draft] = await daemon.drafts('acme', [32]);
   const page = await browser.as(daemon, 'kim', { mayFail: true });

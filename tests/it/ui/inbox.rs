@@ -184,6 +184,33 @@ on_both_daemons! {
         assert_eq!(actions, ["draft.edit", "draft.approve", "draft.undo", "draft.reject", "draft.reject", "draft.approve"]);
     }
 
+    /// Two reviewers look at one draft: an open page is told of the decision of the other.
+    async fn a_page_is_told_who_has_decided(place: Place) {
+        let daemon = place.start(CONFIG).await;
+        daemon.may_leave(Leftover::Anything, "what is approved waits");
+        let kim = Person::new(&daemon, KIM);
+        let [lead, _, draft] = drafted(&daemon, 1).await;
+        let state = |word: &str| format!("data-live=\"lead/{lead}/draft_status\" data-whole=\"{word}\"");
+        let newest = format!("data-live=\"lead/{lead}/draft\" data-whole=\"{draft}\"");
+        let part = format!("data-part=\"draft-{draft}\"");
+        // The page asks for this draft again, whatever comes first in the list by then.
+        let inbox = kim.opens("/inbox").await;
+        inbox.has(&part).has(&state("pending")).has(&newest).lacks("data-tell");
+        inbox.has(&format!("data-from=\"/inbox?draft={draft}\"")).has("data-live=\"drafts/pending\"");
+        let of_lead = kim.opens(&format!("/leads/{lead}")).await;
+        of_lead.has(&part).has(&state("pending")).has(&format!("data-from=\"/leads/{lead}?draft={draft}\""));
+        // Its text is in no part that is replaced: a part with a field is left as it is.
+        let before_form = inbox.html.split("id=\"edit\"").next().unwrap();
+        let own = before_form.rsplit("data-part=\"").next().unwrap();
+        assert!(own.starts_with(&format!("draft-{draft}\"")), "{own}");
+        assert!(own.contains("</div>"), "the form is behind it: {own}");
+
+        ask(daemon.api(Method::POST, &format!("/drafts/{draft}/approve"))).await;
+        let decided = kim.opens(&format!("/inbox?draft={draft}")).await;
+        decided.has(&part).has(&state("approved")).has("data-tell=\"The draft is approved by admin.\"");
+        decided.has("The draft as it is now").lacks("id=\"edit\"").lacks("data-from");
+    }
+
     async fn a_draft_that_is_put_off_comes_back(place: Place) {
         let daemon = place.start(CONFIG).await;
         daemon.may_leave(Leftover::Anything, "drafts wait");

@@ -17,7 +17,8 @@ static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::of("style", "css", "text/css", shortened(include_str!("style.css"))));
 static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     let text = include_str!("script.js");
-    let lines = text.lines().map(str::trim_start).filter(|it| !it.starts_with("//"));
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|it| !it.is_empty() && !it.starts_with("//"));
     Asset::of("script", "js", "text/javascript", lines.collect::<Vec<_>>().join("\n"))
 });
 static SIGNS: LazyLock<Asset> = LazyLock::new(|| {

@@ -15,7 +15,8 @@
 
   const parsed = (html) => new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, 'text/html');
 
-  let visits = 0; // numbers the swaps: an answer that came too late is dropped
+  // Numbers the swaps: an answer that came too late is dropped.
+  let visits = 0;
   async function fetched(address, options = {}) {
     const response = await fetch(address, { ...options, headers: { accept: 'text/html', ...options.headers } });
     const kind = response.headers.get('content-type') || '';
@@ -141,7 +142,8 @@
   let places = new Map();
   let fetchSoon = 0;
   let fetchedAt = Date.now();
-  let isAway = false; // true while the daemon answers that it cannot show the page
+  // True while the daemon answers that it cannot show the page.
+  let isAway = false;
 
   function follow() {
     const wanted = document.hidden ? '' : main()?.dataset.topics?.split(' ').join(',') || '';
@@ -207,7 +209,7 @@
     const visit = visits;
     fetchedAt = Date.now();
     let answer;
-    try { answer = await fetched(location.href); } catch { return sign(); }
+    try { answer = await fetched(main()?.dataset.from || location.href); } catch { return sign(); }
     const fresh = answer.page && one('#main', answer.page);
     if (visit !== visits || !fresh || answer.page.body.classList.contains('alone')) return;
     isAway = answer.response.status >= 500;
@@ -219,6 +221,10 @@
     for (const old of all('[data-part]', main())) {
       const part = one(`[data-part="${CSS.escape(old.dataset.part)}"]`, fresh);
       if (!part || old.isEqualNode(part) || old.contains(focus) || old.matches(':hover:has(.hair)')) continue;
+      // A text that somebody may have typed is kept.
+      if (one('textarea, [open] [name=hint]', old)) continue;
+      const { tell: news } = part.dataset;
+      if (news && news !== old.dataset.tell) tell(news);
       const folds = all('details', part);
       all('details', old).forEach((it, at) => it.open && folds[at]?.setAttribute('open', ''));
       old.replaceWith(document.adoptNode(part));
@@ -374,7 +380,8 @@
 
   // Keys. They act outside of fields only, and can be switched off.
 
-  let before = 0; // when `g` was pressed
+  // When `g` was pressed.
+  let before = 0;
   const rowsOf = () => all('main .who, main tbody tr[data-row]').filter((it) => it.offsetParent);
   function move(by) {
     const rows = rowsOf();

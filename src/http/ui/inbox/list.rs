@@ -2,15 +2,17 @@
 
 use super::InboxShown;
 use crate::{
-    domain::{Sentiment, Timestamp},
+    domain::{Id, LeadStatus, Sentiment, Timestamp},
     http::{
         api::{DECIDED_MAX, InboxJson, InboxView},
         ui::{
+            command::{send_command, with_options},
             lead::{beginning, gate_text, many, name_of},
             parts::{
-                Sign, StateMark, Tone, at, choice, clock, command, field, hidden_input, new_rows,
-                outside, since,
+                Sign, StateMark, Tone, at, choice, clock, command, copy_button, field,
+                hidden_input, live_count, new_rows, outside, since,
             },
+            visit::Visit,
         },
     },
 };
@@ -53,12 +55,13 @@ pub(super) fn tool(inbox: &InboxShown<'_>) -> Markup {
                     a href=(visit.to_with("/inbox", &[("view", view.as_str())]))
                         aria-current=[(view == inbox.view).then_some("true")] {
                         (name(view))
-                        @if view == InboxView::Drafts { @if let Some(count) = waiting { " " b { (count) } } }
+                        @if view == InboxView::Drafts { @if waiting.is_some() { " " b { (live_count("drafts", "pending", waiting)) } } }
                     }
                 }
             }
             (filter(inbox))
             (new_rows(&visit.here()))
+            (as_command(inbox))
             @if let Some(lately) = &inbox.lately {
                 span.sm.mut.end {
                     @if lately.count >= DECIDED_MAX { (lately.count) "+" } @else { (lately.count) }
@@ -68,6 +71,28 @@ pub(super) fn tool(inbox: &InboxShown<'_>) -> Markup {
             }
         }
     }
+}
+
+/// The command that lists the same, or what comes nearest: commands know no campaign and no tag.
+fn as_command(inbox: &InboxShown<'_>) -> Markup {
+    let given = |name: &'static str| inbox.visit.given(name);
+    let of_leads = |status: Option<LeadStatus>| {
+        let status = status.map(|it| ("status", it.as_str()));
+        let sought = given("q").map(|it| ("search", it));
+        let client = given("client").map(|it| ("client", it));
+        let options = [status, sought, client].into_iter().flatten();
+        with_options("postroom leads list", options)
+    };
+    let command = match inbox.view {
+        InboxView::All => of_leads(None),
+        InboxView::OptedOut => of_leads(Some(LeadStatus::Blacklisted)),
+        InboxView::Drafts | InboxView::Attention | InboxView::Snoozed => {
+            let options = ["client", "channel"].into_iter();
+            let options = options.filter_map(|name| Some((name, given(name)?)));
+            with_options("postroom drafts list --status pending", options)
+        }
+    };
+    copy_button("Copy as command", &command)
 }
 
 /// The filters as a form, folded; and what is filtered by, each with a way to leave it out.
@@ -119,6 +144,7 @@ pub(super) fn rows(inbox: &InboxShown<'_>) -> Markup {
     let is_of_drafts = inbox.view.waiting_for().is_some();
     let further = if is_of_drafts { "Later ones" } else { "Older ones" };
     html! {
+        @if inbox.rows.is_empty() { p.pad { b { "Nothing matches yet." } " What is further down was not looked at." } }
         ul { @for row in &inbox.rows { li { (one(inbox, row)) } } }
         @if let Some(next) = &next {
             div.pad { p.row { a.btn href=(next) rel="next" { (further) } span.sm.mut { (many(inbox.rows.len(), "row")) " here" } } }
@@ -144,7 +170,7 @@ fn empty(inbox: &InboxShown<'_>) -> Markup {
                         }
                     }
                     p.mut.ut { "A message that asks for an answer brings one. To try it:" }
-                    (command("postroom send"))
+                    (command(&send_command(inbox.visit)))
                 },
                 InboxView::Attention => p { b { "Nothing blocks an answer" @if is_filtered { " that matches" } "." } },
                 InboxView::Snoozed => {
@@ -175,7 +201,7 @@ fn one(inbox: &InboxShown<'_>, row: &InboxJson<'_>) -> Markup {
     let channel = draft.map(|it| it.channel).or(row.message.as_ref().map(|it| it.channel));
     let about = [channel, Some(lead.client_id), tag].into_iter().flatten().collect::<Vec<_>>();
     html! {
-        a.who data-row=(id) href=(row_address(inbox, name, id)) aria-current=[is_chosen.then_some("true")] {
+        a.who data-row=(id) href=(address_of(visit, (name, id))) aria-current=[is_chosen.then_some("true")] {
             span {
                 b.one { (outside(&name_of(lead))) }
                 @if let Some(company) = lead.company_name { span.mut.one { (outside(company)) } }
@@ -204,10 +230,10 @@ fn one(inbox: &InboxShown<'_>, row: &InboxJson<'_>) -> Markup {
     }
 }
 
-/// The address of the inbox with a row chosen. Its page of the list stays.
-fn row_address(inbox: &InboxShown<'_>, name: &str, id: crate::domain::Id) -> String {
-    let address = inbox.visit.with(name, Some(&id.to_string()));
-    match inbox.visit.given("cursor") {
+/// The address of the inbox with a row chosen: a draft or a lead. Its page of the list stays.
+pub(super) fn address_of(visit: &Visit, (name, id): (&'static str, Id)) -> String {
+    let address = visit.with(name, Some(&id.to_string()));
+    match visit.given("cursor") {
         Some(cursor) => super::with_pair(&address, "cursor", cursor),
         None => address,
     }

@@ -134,8 +134,10 @@ async fn page(visit: &Visit, stopped: Option<&Stopped>) -> Result<PageContent, P
         Some(shown) => format!("drafts {}", shown.topic()),
         None => "drafts".to_owned(),
     };
+    // What stands first in the list may be another draft soon.
+    let first = chosen.filter(|it| !it.is_named).map(|it| list::address_of(visit, it.named()));
     let page = PageContent::new(PagePlace::Inbox, title, body(&inbox, shown.as_ref()));
-    Ok(page.app().topics(topics).refresh(REFRESH_SECONDS))
+    Ok(page.app().topics(topics).refresh(REFRESH_SECONDS).again_from(first))
 }
 
 /// What is shown beside the list: what the address names, else its first row.
@@ -164,12 +166,19 @@ async fn choose(
     }))
 }
 
+impl Chosen {
+    /// The parameter that names it, with its value.
+    fn named(self) -> (&'static str, Id) {
+        match self.draft_id {
+            Some(id) => ("draft", id),
+            None => ("lead", self.lead_id),
+        }
+    }
+}
+
 /// The address of the inbox with this lead beside it.
 fn address_of(visit: &Visit, chosen: Chosen) -> String {
-    let (name, id) = match chosen.draft_id {
-        Some(id) => ("draft", id),
-        None => ("lead", chosen.lead_id),
-    };
+    let (name, id) = chosen.named();
     if chosen.is_named { visit.here() } else { visit.with(name, Some(&id.to_string())) }
 }
 
@@ -193,17 +202,19 @@ fn body(inbox: &InboxShown<'_>, shown: Option<&LeadShown<'_>>) -> Markup {
                             }
                         }
                     }
-                    section.pane.draft.at[is_named] aria-label="Draft" tabindex="0" {
-                        (lead::pane(shown))
-                        details.fold {
-                            summary { span { "About " (outside(shown.name())) } }
-                            (lead::facts(shown))
+                    section.pane.at[is_named] aria-label="Draft" tabindex="0" {
+                        div.draft data-part={ "pane-" (shown.lead().lead.id.0) } {
+                            (lead::pane(shown))
+                            details.fold {
+                                summary { span { "About " (outside(shown.name())) } }
+                                (lead::facts(shown))
+                            }
                         }
                     }
                 },
                 None => {
                     section.pane.read aria-label="Thread" { p.pad.mut { "Here is the thread of the lead that is chosen." } }
-                    section.pane.draft aria-label="Draft" {}
+                    section.pane aria-label="Draft" {}
                 },
             }
         }

@@ -20,7 +20,7 @@ use maud::{Markup, html};
 pub(in crate::http::ui) fn pane(shown: &LeadShown<'_>) -> Markup {
     let Some(view) = shown.draft else {
         return html! {
-            div.row { h2 { "Draft" } (why_link(shown)) }
+            div.row { h2 { "Draft" } (why_link(shown)) (shown.watch_drafts()) }
             @if let Some(stopped) = shown.stopped { (clash(shown, stopped)) }
             p.mut { "There is no draft for this lead." }
         };
@@ -28,7 +28,7 @@ pub(in crate::http::ui) fn pane(shown: &LeadShown<'_>) -> Markup {
     let draft = DraftJson::whole(view);
     let is_pending = draft.status == "pending";
     html! {
-        div.row { h2 { "Draft" } (draft_mark(draft.status).badge()) (why_link(shown)) }
+        (state(shown, &draft))
         @if let Some(stopped) = shown.stopped { (clash(shown, stopped)) }
         (head(shown, &draft))
         (gate(&draft))
@@ -37,6 +37,32 @@ pub(in crate::http::ui) fn pane(shown: &LeadShown<'_>) -> Markup {
         } @else {
             (linked(draft.body, TEXT_CHARS_MAX))
             (decided(shown, &draft))
+        }
+    }
+}
+
+/// The state of the draft, and who decided. It is fetched again by itself: beside it, a person may
+/// have typed a text.
+fn state(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
+    let mark = draft_mark(draft.status);
+    let is_decided = draft.status != "pending";
+    let by = draft.decided_by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let told = is_decided.then(|| format!("The draft is {}{by}.", mark.word));
+    let address = shown.visit.with("draft", Some(&draft.id.0.to_string()));
+    html! {
+        div data-part={ "draft-" (draft.id.0) } data-tell=[told] {
+            div.row { h2 { "Draft" } (mark.badge()) (why_link(shown)) }
+            (shown.watch_drafts())
+            @if is_decided {
+                p.ut {
+                    (mark.word)
+                    @if let Some(by) = draft.decided_by { " by " (outside(by)) }
+                    @if let Some(at) = draft.decided_at { ", " (clock(at, shown.visit.now)) }
+                    @if let Some(note) = draft.note { ": " (outside(note)) }
+                    ". "
+                    a.sm href=(address) { "The draft as it is now" }
+                }
+            }
         }
     }
 }
@@ -276,19 +302,10 @@ fn regenerate(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
     }
 }
 
-/// Who decided, and what can still be done about it.
+/// What can still be done about a draft that was decided.
 fn decided(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
-    let now = shown.visit.now;
     let may_write_anew = matches!(draft.status, "rejected" | "superseded");
     html! {
-        @if let Some(at) = draft.decided_at {
-            p {
-                (draft_mark(draft.status).word)
-                @if let Some(by) = draft.decided_by { " by " (outside(by)) }
-                ", " (clock(at, now))
-                @if let Some(note) = draft.note { ": " (outside(note)) }
-            }
-        }
         @if shown.visit.viewer.may_review() {
             @if draft.status == "approved" { (undo_form(&shown.address, draft.id.0)) }
             @if may_write_anew { div.acts { (regenerate(shown, draft)) } }

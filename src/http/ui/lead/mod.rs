@@ -176,6 +176,18 @@ impl<'a> LeadShown<'a> {
         format!("lead/{}", self.lead.lead.id.0)
     }
 
+    /// Hidden elements that have the page fetched again once there is another draft, or once
+    /// somebody has decided.
+    fn watch_drafts(&self) -> maud::Markup {
+        let newest = self.lead.drafts.first();
+        let id = newest.map(|it| it.id.0.to_string()).unwrap_or_default();
+        let status = newest.map_or("", |it| it.status);
+        html! {
+            (super::parts::live(&self.topic(), "draft").whole(id))
+            (super::parts::live(&self.topic(), "draft_status").whole(status))
+        }
+    }
+
     /// A hidden element that has the page fetched again once the lead has written again.
     pub(super) fn watch(&self) -> maud::Markup {
         let newest = self.read.detail.entry.lead.newest_inbound_id;
@@ -280,7 +292,7 @@ async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<PageCo
                 }
             }
             aside aria-label="Draft and facts" {
-                (pane(&shown))
+                div data-part={ "pane-" (id) } { (pane(&shown)) }
                 h2.sec { "About " (outside(&shown.name)) }
                 (facts(&shown))
                 div.mt { (command(&format!("postroom leads explain {id}"))) }
@@ -288,7 +300,11 @@ async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<PageCo
         }
     };
     let title = format!("{} · {}", shown.name, lead.client_id);
+    // Another draft may matter more soon.
+    let draft = shown.draft.filter(|_| visit.given("draft").is_none());
+    let draft = draft.map(|it| visit.with("draft", Some(&it.draft.id.to_string())));
     Ok(PageContent::new(PagePlace::Inbox, title, body)
         .topics(shown.topic())
-        .refresh(REFRESH_SECONDS))
+        .refresh(REFRESH_SECONDS)
+        .again_from(draft))
 }
