@@ -7,6 +7,7 @@
 )]
 
 use crate::{
+    domain::Timestamp,
     http::{
         api::Query,
         problem::Problem,
@@ -21,6 +22,7 @@ use crate::{
     telemetry::history::{HistorySpan, SeriesName},
 };
 use maud::{Markup, html};
+use std::iter::successors;
 
 /// How far back the charts look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ const NOTHING_TO_DO: [&str; 2] = ["duplicate", "ignored"];
 const KINDS_MAX: usize = 3;
 /// The bars of a channel.
 const BARS: usize = 30;
+/// Into how many parts a table divides the time of the bars.
+const PARTS: usize = 6;
 
 impl Lately {
     fn of(visit: &Visit, range: Range) -> Self {
@@ -226,6 +230,7 @@ pub(super) fn section(visit: &Visit, range: Range) -> Markup {
                     (rows("Sent, by channel", &lately.sent, axis))
                 }
                 (numbers(&charts, visit.now))
+                (counted("Sent, by channel", "sent, as table", &lately.sent, axis))
             }
         }
     }
@@ -274,16 +279,61 @@ fn of_all_clients(
     }
     let axis = Axis { from: visit.now.plus_millis(-Range::Day.millis()), to: visit.now };
     let named = named(Lately::of(visit, Range::Day));
-    html! { div.charts.ut data-part="day" { (rows(title, &named, axis)) } }
+    html! {
+        div.ut data-part="day" {
+            div.charts { (rows(title, &named, axis)) }
+            (counted(title, "as table", &named, axis))
+        }
+    }
+}
+
+/// The numbers behind rows of bars as a table: how many there were in each part of the time.
+fn counted(title: &str, summary: &str, named: &[NamedLine], axis: Axis) -> Markup {
+    let step = axis.to.millis_since(axis.from) / i64::try_from(PARTS).unwrap_or(i64::MAX);
+    let starts = successors(Some(axis.from), |at| Some(at.plus_millis(step)));
+    html! {
+        details.fold {
+            summary { (summary) }
+            div.scroll tabindex="0" role="region" aria-label={ (title) ", as a table" } {
+                table.t.plain {
+                    caption.vh { (title) ", as a table" }
+                    thead { tr {
+                        th scope="col" { "from" }
+                        @for at in starts.take(PARTS) { th.n scope="col" { (time_of_day(at)) } }
+                    } }
+                    tbody {
+                        @for (name, values, _) in named {
+                            tr {
+                                th scope="row" { (name) }
+                                @for count in in_parts(values) { td.n { (as_count(count)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the values add up to in each part of their time.
+fn in_parts(values: &[f64]) -> [f64; PARTS] {
+    let mut sums = [0.0; PARTS];
+    for (at, value) in values.iter().enumerate().filter(|it| it.1.is_finite()) {
+        if let Some(sum) = sums.get_mut(at * PARTS / values.len()) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
+fn time_of_day(at: Timestamp) -> Markup {
+    let text = at.to_string();
+    html! { time datetime=(text) data-clock="hm" { (text.get(11..16).unwrap_or("")) } }
 }
 
 /// Lines as rows of bars, because many colours would mean nothing.
 fn rows(title: &str, named: &[NamedLine], axis: Axis) -> Markup {
     let top = named.iter().flat_map(|it| &it.1).copied().fold(0.0, f64::max);
-    let time = |at: crate::domain::Timestamp| {
-        let text = at.to_string();
-        html! { time datetime=(text) data-clock="hm" { (text.get(11..16).unwrap_or("")) } }
-    };
     html! {
         figure {
             figcaption { (title) }
@@ -295,7 +345,7 @@ fn rows(title: &str, named: &[NamedLine], axis: Axis) -> Markup {
                         b { (as_count(values.iter().filter(|it| it.is_finite()).sum())) }
                     }
                 }
-                li.ends { span { span { (time(axis.from)) } span { (time(axis.to)) } } }
+                li.ends { span { span { (time_of_day(axis.from)) } span { (time_of_day(axis.to)) } } }
             }
             @if !named.iter().any(|it| it.1.iter().any(|it| *it > 0.0)) { p.sm.mut { "None in this time." } }
         }
@@ -332,6 +382,19 @@ mod tests {
         assert_eq!(quiet.len(), 1);
         assert_eq!((quiet[0].0.as_str(), &quiet[0].1[..]), ("all kinds", &[0.0][..]));
         assert!(largest(Vec::new(), |_| false, f64::max).is_empty());
+    }
+
+    #[test]
+    fn a_table_has_the_sums_of_all_bars() {
+        let mut values = vec![1.0; BARS];
+        values[0] = f64::NAN;
+        assert_eq!(in_parts(&values), [4.0, 5.0, 5.0, 5.0, 5.0, 5.0]);
+        assert_eq!((in_parts(&[]), in_parts(&[7.0])), ([0.0; 6], [7.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        let axis = Axis { from: Timestamp::from_millis(0), to: Timestamp::from_millis(86_400_000) };
+        let html = counted("Sent", "as table", &[("<b>".to_owned(), values, None)], axis);
+        let html = html.into_string();
+        assert!(html.contains(">04:00<") && html.contains("&lt;b&gt;"), "{html}");
+        assert_eq!(html.matches("<td class=\"n\">5</td>").count(), 5, "{html}");
     }
 
     #[test]
