@@ -214,6 +214,50 @@ on_both_daemons! {
         assert_eq!(links(&waits, "config"), ["sending.enabled"]);
     }
 
+    /// A job that has run once, and is judged again: each reason as the page of the job tells it.
+    async fn a_job_that_sends_says_what_else_it_waits_for(place: Place) {
+        // Nobody is there, should it be sent after all.
+        const NOWHERE: &str = "send = { api_key = \"k-1\", base_url = \"http://127.0.0.1:9\", allow_private = true }\n";
+        let config = |enabled: bool, send: &str| {
+            format!("[sending]\nenabled = {enabled}\nundo = \"0s\"\n{CONFIG}{send}")
+        };
+        let daemon = Inside::start(&place, &config(false, NOWHERE), registry::postroom()).await;
+        daemon.may_leave(Leftover::Anything, "rows are changed by hand");
+        let peek = Peek::open(&daemon.database_url).await;
+        let (lead, _) = post(&daemon, 1, "Could you call me tomorrow at 3?").await;
+        explained_as(&daemon, &lead, "waits_for_person").await;
+        let draft = drafts_of(&daemon, &lead).await;
+        let approve = daemon.request(reqwest::Method::POST, &format!("/drafts/{draft}/approve"));
+        assert_eq!(ask(approve).await.status, 200);
+        let job = peek.number("select id from jobs where kind = 'DELIVER_REPLY'").await;
+        let explained_as = async |reason: &'static str| crate::explain::explained_as(&daemon, job, reason).await;
+        explained_as("switched_off").await;
+
+        // The settings for sending are gone.
+        daemon.set_config(&config(true, ""));
+        let no_settings = explained_as("no_settings").await;
+        says(&no_settings, &[&format!("Job {job} sends nothing, because the client acme has no settings for sending: `channels.sms.send` is not set."), "It is judged again at "]);
+
+        // They are back, and its account is paused.
+        let hour = if peek.is_sqlite() { "created_at + 3600000" } else { "created_at + interval '1 hour'" };
+        peek.execute(&format!(
+            "insert into send_accounts (client_id, channel, state, paused_until, reason, since) \
+             select client_id, channel, 'rate_limited', {hour}, '429 of the provider', created_at from drafts where id = {draft}"
+        ))
+        .await;
+        daemon.set_config(&config(true, NOWHERE));
+        let paused = explained_as("account_paused").await;
+        says(&paused, &["sends nothing, because the account of sms has sent too much (429 of the provider): nothing is sent through it until "]);
+        assert_eq!((fact(&paused, "account"), fact(&paused, "account_state")), ("sms".into(), "rate_limited".into()));
+
+        // The pause is over, and its lead is snoozed.
+        peek.execute(&format!("update leads set snoozed_until = (select {hour} from drafts where id = {draft}) where id = {lead}")).await;
+        peek.execute("delete from send_accounts").await;
+        let snoozed = explained_as("lead_snoozed").await;
+        says(&snoozed, &["sends nothing, because its lead is snoozed until ", "It is judged again at "]);
+        assert!(snoozed["until"].is_string(), "{snoozed}");
+    }
+
     async fn a_message_whose_job_stands_still_is_explained_by_the_job(place: Place) {
         let config = format!("[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n{CONFIG}");
         let daemon = Inside::start(&place, &config, registry::postroom()).await;

@@ -1,6 +1,6 @@
 //! Who gets in to the pages, as whom, and for how long.
 
-use super::{DANA, KIM, USERS, VIC};
+use super::{CONTENT_POLICY, DANA, KIM, USERS, VIC, runs_nothing};
 use crate::{
     on_both_daemons,
     support::{
@@ -100,9 +100,10 @@ on_both_daemons! {
         let login = stranger.get("/login?next=%2F").await;
         assert_eq!(login.status, 200);
         assert!(login.text.contains("name=\"token\"") && login.text.contains("postroom login-link"), "{}", login.text);
-        let policy = login.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+        assert_eq!(login.header("content-security-policy"), CONTENT_POLICY);
+        assert_eq!(login.header("referrer-policy"), "same-origin");
         assert_eq!(login.header("cache-control"), "no-store");
+        runs_nothing(&login.text);
         assert_eq!(stranger.get("/login?nxt=/").await.status, 400);
         let mut browser = Browser::new(&daemon);
         let answer = browser.sign_in(DANA).await;
@@ -464,6 +465,9 @@ async fn a_link_on_another_site_loads_the_page_once_more() {
     let answer = ask(led("/?client=demo")).await;
     assert_eq!((answer.status, answer.header("refresh")), (200, "0"), "{answer:?}");
     assert!(answer.text.contains("href=\"/?client=demo\""), "{}", answer.text);
+    assert_eq!(answer.header("content-security-policy"), CONTENT_POLICY);
+    assert_eq!(answer.header("referrer-policy"), "same-origin");
+    runs_nothing(&answer.text);
     let again = answer.header("set-cookie");
     assert!(again.starts_with("postroom_again=1;") && again.contains("SameSite=Lax"), "{again}");
     // It loads itself once, and not for ever.

@@ -1,13 +1,16 @@
 //! Pools and actors: what holds a kind, what is set for it, and who works.
 
 use super::{USERS, checked, leads_to, page, post, tags};
-use crate::support::{
-    both::Place,
-    daemon::Daemon,
-    eventually,
-    leftovers::Leftover,
-    proxy::Way,
-    web::{ask, sms},
+use crate::{
+    on_both_daemons,
+    support::{
+        both::Place,
+        daemon::Daemon,
+        eventually,
+        leftovers::Leftover,
+        proxy::Way,
+        web::{ask, sms},
+    },
 };
 use reqwest::{Client, Method, redirect::Policy};
 use serde_json::Value;
@@ -88,6 +91,31 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
     }
     let audit = ask(daemon.api(Method::GET, "/audit?action=pool.override")).await;
     assert!(audit.items().len() >= 3, "{audit:?}");
+}
+
+on_both_daemons! {
+    /// Check 36.
+    async fn a_pause_by_form_is_in_force_after_a_restart(place: Place) {
+        let mut daemon = place.start("").await;
+        daemon.may_leave(Leftover::Unfinished, "the pool is paused for a while");
+        let form = [("note", "ticket 7"), ("expires_in", "")];
+        let to = leads_to(&post(&daemon, &format!("/pools/{KIND}/pause"), &form).await);
+        ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
+        page(&daemon, &to).await.has("is paused: what runs ends").has("Paused by admin at");
+        daemon.terminate();
+        daemon.wait(PATIENCE).await;
+        daemon.start_again().await;
+        let paused = eventually(PATIENCE, async || {
+            let pools = page(&daemon, "/pools").await;
+            pools.html.contains("Paused by admin at").then_some(pools)
+        })
+        .await;
+        paused.has("ticket 7").has("No end is set.").has("Resume");
+        let set = pool(&daemon).await;
+        assert_eq!((&set["paused"], &set["override"]["note"]), (&true.into(), &"ticket 7".into()), "{set}");
+        let to = leads_to(&post(&daemon, &format!("/pools/{KIND}/resume"), &[]).await);
+        page(&daemon, &to).await.has("runs again").lacks("Paused by");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
