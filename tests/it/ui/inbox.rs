@@ -193,6 +193,8 @@ on_both_daemons! {
         let state = |word: &str| format!("data-live=\"lead/{lead}/draft_status\" data-whole=\"{word}\"");
         let newest = format!("data-live=\"lead/{lead}/draft\" data-whole=\"{draft}\"");
         let part = format!("data-part=\"draft-{draft}\"");
+        // The overview counts what waits.
+        kim.opens("/").await;
         // The page asks for this draft again, whatever comes first in the list by then.
         let inbox = kim.opens("/inbox").await;
         inbox.has(&part).has(&state("pending")).has(&newest).lacks("data-tell");
