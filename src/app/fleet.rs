@@ -60,6 +60,7 @@ impl Telling {
             nodes: parts.store.nodes(),
             live: parts.live.clone(),
             tuner: tuner.clone(),
+            board: parts.board.clone(),
             is_draining: drains,
             role: parts.role,
             kinds: if works { registry.kind_names() } else { Vec::new() },

@@ -6,14 +6,17 @@ use crate::{
     config::Live,
     domain::{JobKind, Role, Timestamp, backoff::AWAY_PAUSE},
     store::Nodes,
+    telemetry::board::Board,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The most bytes of a status. All nodes and every overview read it.
 const BYTES_MAX: usize = 8 << 10;
+/// How often it is looked whether another number of slots is busy. A node that rests writes nothing.
+const BUSY_EVERY: Duration = Duration::from_secs(10);
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -49,6 +52,8 @@ pub struct PoolStatus {
     pub kind: String,
     /// The slots that are wanted.
     pub size: usize,
+    /// The slots that ran a job when the node last told of itself.
+    pub busy: usize,
     /// True if no job of the kind starts.
     pub paused: bool,
     /// The keys that an operator has set beside the files: `size = 16`.
@@ -63,6 +68,8 @@ pub struct NodeStatusSetup {
     pub live: Live,
     /// Tells of reloads.
     pub tuner: Tuner,
+    /// Tells how many slots are busy.
+    pub board: Arc<Board>,
     /// True once the daemon takes no more work.
     pub is_draining: watch::Receiver<bool>,
     /// What the node does.
@@ -76,11 +83,14 @@ pub struct NodeStatusSetup {
 impl NodeStatusSetup {
     fn status(&self, host: &str, tuning: &TuningStatus) -> NodeStatus {
         let cfg = self.live.get();
+        let posted = self.board.pools();
+        let busy = |kind: &JobKind| posted.iter().find(|it| it.kind == *kind).map(|it| it.busy);
         let pool = |kind: &JobKind| {
             let pool = cfg.pools.of(kind.0);
             PoolStatus {
                 kind: kind.0.to_owned(),
                 size: pool.size,
+                busy: busy(kind).unwrap_or_default(),
                 paused: pool.paused,
                 r#override: cfg.pools.override_of(kind.0).map(ToString::to_string),
             }
@@ -117,8 +127,8 @@ impl NodeStatus {
     }
 }
 
-/// Stores what this node says of itself whenever it changes, for as long as it is polled. While the
-/// database is away it tries again.
+/// Stores what this node says of itself whenever it changes, for as long as it is polled. Busy slots
+/// are told every ten seconds at most. While the database is away it tries again.
 pub async fn tell_status(setup: NodeStatusSetup) {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let (mut configs, mut statuses) = (setup.live.changes(), setup.tuner.statuses());
@@ -146,8 +156,7 @@ pub async fn tell_status(setup: NodeStatusSetup) {
             Ok(()) = configs.changed() => {}
             Ok(()) = statuses.changed() => {}
             Ok(()) = is_draining.changed() => {}
-            // Nothing changes any more.
-            else => return,
+            () = tokio::time::sleep(BUSY_EVERY) => {}
         }
     }
 }

@@ -310,7 +310,8 @@ on_both_daemons! {
     async fn a_node_says_how_it_is_configured(place: Place) {
         let daemon = place.start("").await;
         change(&daemon, CHECK, &json!({"size": 5})).await;
-        let pool = json!({"kind": CHECK, "size": 5, "paused": false, "override": "size = 5"});
+        let pool =
+            json!({"kind": CHECK, "size": 5, "busy": 0, "paused": false, "override": "size = 5"});
         let (node, differs) = eventually(PATIENCE, async || {
             let nodes = get(&daemon, "/nodes").await;
             let node = nodes.items()[0].clone();

@@ -39,6 +39,7 @@ impl Listed for NodeList {
             column("host"),
             column("version"),
             column("config_hash"),
+            hidden("leads"),
             column("started_at"),
             column("seen_at"),
             hidden("status.loaded_at"),

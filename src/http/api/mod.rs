@@ -34,6 +34,7 @@ mod query;
 mod received;
 pub(in crate::http) mod search;
 pub(in crate::http) mod sessions;
+mod stopping;
 
 #[cfg(test)]
 pub(super) use self::config::NextValueJson;
@@ -54,6 +55,7 @@ pub(super) use self::{
     quarantine::{QUARANTINE_STATUSES, discard_item, replay_item, try_replay},
     query::{Query, parse_id},
     received::{ReceivedItem, ReceivedJson, ReceivedQuery},
+    stopping::{SENDING_MAX, StopJson},
 };
 
 use self::{heavy::HeavyReads, latest::Latest};

@@ -4,6 +4,7 @@ use super::{
     ApiResult, ApiState,
     objects::{self, RowKey},
     query::Query,
+    stopping::StopJson,
 };
 use crate::{
     domain::{Id, Timestamp},
@@ -31,7 +32,7 @@ pub(in crate::http) const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// `GET /nodes`, newest first. `config_differs` says whether nodes that live have other
 /// configurations or versions than each other, sections that belong to a machine aside. Nothing is
-/// done about it.
+/// done about it. `stop` and `sending` say what a stop of the node that answers would meet.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &PAGE)?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
@@ -42,7 +43,8 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| has_more).map(|item| item.node.id);
-    objects::object(NodesJson { items, next_cursor, config_differs })
+    let (stop, sending) = (state.stop(), state.sending().await?);
+    objects::object(NodesJson { items, next_cursor, config_differs, stop, sending })
 }
 
 /// What each of these nodes says of itself, and whether those that live differ. `own` is this one.
@@ -64,6 +66,10 @@ struct NodesJson<'a> {
     items: Vec<NodeDetailJson<'a>>,
     next_cursor: Option<RowKey>,
     config_differs: bool,
+    /// What a stop of the node that answers would meet now.
+    stop: StopJson,
+    /// How many deliveries are on the wire, on all nodes; 100 stands for more.
+    sending: usize,
 }
 
 /// A node as it is in the overview.
@@ -76,6 +82,8 @@ pub(in crate::http) struct NodeJson<'a> {
     pub(in crate::http) version: Option<String>,
     pub(in crate::http) host: Option<String>,
     pub(in crate::http) config_hash: Option<String>,
+    /// True for the one node that does the chores for all.
+    pub(in crate::http) leads: bool,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -103,6 +111,7 @@ impl<'a> NodeDetailJson<'a> {
             version: said(|it| &it.version),
             host: said(|it| &it.host),
             config_hash: said(|it| &it.config_hash),
+            leads: node.leads,
         };
         Self { node, status }
     }

@@ -9,7 +9,7 @@ use crate::store::{
         ids::{self, SLOT_COUNT, wall_clock},
         sessions::Sessions,
         sql::sql,
-        tx::{Tx, group, read, write_alone},
+        tx::{Tx, flag, group, read, write_alone},
     },
     tables::caps,
 };
@@ -72,10 +72,13 @@ sql! {
            else false end as has_jobs \
          from nodes n order by n.id";
 
-    /// All nodes, with what they say of themselves.
+    /// All nodes, with what they say of themselves, and whether each has the lead.
     static READ_NODES =
         "select id, role, @ms(started_at) as started_at, @ms(seen_at) as seen_at, \
-           @ms(@now) - @ms(seen_at) as silent_ms, status from nodes order by id";
+           @ms(@now) - @ms(seen_at) as silent_ms, status, \
+           case when exists (select 1 from leases l where l.name = 'chores' and l.node = nodes.id and l.expires_at > @now) \
+             then 1 else 0 end as leads \
+         from nodes order by id";
 
     /// The greatest ids ever stored, by primary keys, and the database's clock.
     static READ_ID_FLOOR =
@@ -123,6 +126,9 @@ pub struct Node {
     /// What it says of itself, as a JSON object. `None` until it has said it, and in the report of
     /// a heartbeat.
     pub status: Option<String>,
+    /// True if it does the chores that only one node does. False in the report of a heartbeat,
+    /// which tells of the node's own lead only.
+    pub leads: bool,
 }
 
 impl Node {
@@ -135,6 +141,7 @@ impl Node {
             seen_at: Timestamp::from_millis(row.try_get("", "seen_at")?),
             silent: Duration::from_millis(silent_ms.unsigned_abs()),
             status: None,
+            leads: false,
         })
     }
 }
@@ -292,18 +299,22 @@ impl Nodes {
     }
 }
 
-/// All nodes with a row. On SQLite this node is seen now: the lock of the file takes the place of
-/// heartbeats, so its row does not tell that it lives.
+/// All nodes with a row. On SQLite this node is seen now, and leads: the lock of the file takes the
+/// place of heartbeats and of the lead, so its row does not tell that it lives.
 pub(in crate::store) async fn read_all(
     db: &Database,
     sessions: &Sessions,
 ) -> Result<Vec<Node>, StoreError> {
     let rows = read(sessions, &READ_NODES, []).await?;
     let with_status = |row: &sea_orm::QueryResult| {
-        let node = Node { status: row.try_get("", "status")?, ..Node::from_row(row)? };
+        let node = Node {
+            status: row.try_get("", "status")?,
+            leads: flag(row, "leads")?,
+            ..Node::from_row(row)?
+        };
         let is_seen_now = db.is_sqlite() && node.id == db.node();
         Ok(match is_seen_now {
-            true => Node { seen_at: wall_clock(), silent: Duration::ZERO, ..node },
+            true => Node { seen_at: wall_clock(), silent: Duration::ZERO, leads: true, ..node },
             false => node,
         })
     };
@@ -424,6 +435,7 @@ mod tests {
             seen_at: Timestamp::from_millis(seen_at_ms),
             silent: Duration::from_millis(silent_ms),
             status: None,
+            leads: false,
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn table(visit: &Visit, node: &Node) -> Markup {
         TableRow::new([
             html! { span.mono { (outside(&pool.kind)) } },
             if pool.paused { StateMark::PAUSED.badge() } else { StateMark::RUNNING.quiet() },
-            html! { (pool.size) },
+            html! { (pool.busy) span.mut { " of " (pool.size) } },
             html! {
                 @if let Some(set) = &pool.r#override { (outside(set)) } @else { span.z { "as the files say" } }
             },
@@ -28,13 +28,13 @@ pub(super) fn table(visit: &Visit, node: &Node) -> Markup {
     let columns = [
         Column::new("kind"),
         Column::new("state").beside(),
-        Column::number("slots"),
+        Column::number("busy slots"),
         Column::new("set beside the files"),
     ];
     html! {
         p.sm.mut.ut {
             "As " (outside(&said.host)) " (" (id(node.id)) ") says of itself, heard of " (ago(node.seen_at, visit.now))
-            ". How busy it is, only its own page tells."
+            ". Busy slots are as it told them, every ten seconds at most."
         }
         (PageTable::new("Pools of another node", columns).caption_hidden().rows(said.pools.iter().map(row)))
     }
