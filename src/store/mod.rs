@@ -37,7 +37,7 @@ pub use self::{
     chores::Chores,
     desk::{
         AuditFilter, AuditRow, BODIES_SEARCHED, Backlog, COUNTED_MAX, ClientNumbers,
-        DRAFT_STATUSES, DecisionError, DeliveryFilter, DeliveryRow, Desk, DraftDecision,
+        DRAFT_STATUSES, DatabaseState, DecisionError, DeliveryFilter, DeliveryRow, Desk, DraftDecision,
         DraftFilter, DraftRow, DraftView, Erased, ErrorGroup, ErrorGroups, ExampleRow, Excerpt,
         FailedAttempt, IdentityRow, InboxEntry, JobAction, JobActionError, JobCase, JobDetail,
         JobFilter, JobView, LeadCase, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadMark,
@@ -212,6 +212,12 @@ impl Store {
     /// free. `None` if there is enough, and on PostgreSQL.
     pub fn disk_trouble(&self) -> Option<String> {
         self.disk.trouble()
+    }
+
+    /// How much room the disk of a SQLite file has, in words. `None` if it is unknown, and on
+    /// PostgreSQL.
+    pub fn disk_room(&self) -> Option<String> {
+        self.disk.room()
     }
 
     /// Checks that the database answers and, after a failed write, that it takes writes again.

@@ -327,6 +327,8 @@ pub struct Board {
     rounds_moved: AtomicU64,
     /// When the canary job last ended, and how long it took.
     canary: Mutex<Option<(Timestamp, Duration)>>,
+    /// When the janitor prunes next, in Unix milliseconds; 0 if it never has.
+    prunes_at_ms: AtomicI64,
     is_draining: AtomicBool,
 }
 
@@ -347,6 +349,7 @@ impl Board {
             ticked_at_ms: AtomicI64::new(0),
             rounds_moved: AtomicU64::new(0),
             canary: Mutex::new(None),
+            prunes_at_ms: AtomicI64::new(0),
             is_draining: AtomicBool::new(false),
         };
         (Arc::new(board), Downs { actors, supervisors })
@@ -505,6 +508,17 @@ impl Board {
     /// When the canary job last ended, and how long it took.
     pub fn canary(&self) -> Option<(Timestamp, Duration)> {
         *self.canary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Posts when the janitor prunes next.
+    pub fn prunes_at(&self, at: Timestamp) {
+        self.prunes_at_ms.store(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When the janitor prunes next; `None` if this node has never pruned, because it does not lead.
+    pub fn next_pruning(&self) -> Option<Timestamp> {
+        let at_ms = self.prunes_at_ms.load(Ordering::Relaxed);
+        (at_ms != 0).then(|| Timestamp::from_millis(at_ms))
     }
 
     /// Posts that the daemon takes no more work.

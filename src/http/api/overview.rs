@@ -16,7 +16,7 @@ use crate::{
         State,
         openapi::{ApiEndpoint, OverallStateWord, RoleWord, SeverityWord, get},
     },
-    store::{Backlog, StoreError, Totals, TroubledAccount, wall_clock},
+    store::{Backlog, DatabaseState, StoreError, Totals, TroubledAccount, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -53,6 +53,14 @@ impl ApiState {
     /// If the database is away.
     pub(in crate::http) async fn undurable(&self) -> Result<Vec<String>, StoreError> {
         self.desk.undurable().await
+    }
+
+    /// What the database is and holds.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn database_state(&self) -> Result<DatabaseState, StoreError> {
+        self.desk.database_state().await
     }
 
     /// What was last counted, however old, for a request that must not wait for the database.

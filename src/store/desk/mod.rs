@@ -6,6 +6,7 @@
 mod audit;
 pub(in crate::store) mod by_hand;
 mod client_numbers;
+mod database_state;
 mod decisions;
 mod deliveries;
 mod erase;
@@ -35,6 +36,7 @@ pub use self::{
     audit::{AuditFilter, AuditRow},
     by_hand::{JobAction, JobActionError},
     client_numbers::{COUNTED_MAX, ClientNumbers},
+    database_state::DatabaseState,
     decisions::{DecisionError, DraftDecision, Rewriting, SeenDraft},
     deliveries::{DeliveryFilter, DeliveryRow},
     erase::Erased,

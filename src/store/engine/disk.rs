@@ -56,9 +56,18 @@ impl Disk {
 
     /// Why no new webhooks may be stored; `None` if there is room, or if it is unknown.
     pub(in crate::store) fn trouble(&self) -> Option<String> {
+        self.space().filter(|it| it.is_low()).map(described)
+    }
+
+    /// How much room there is, in words; `None` if it is unknown.
+    pub(in crate::store) fn room(&self) -> Option<String> {
+        self.space().map(told)
+    }
+
+    fn space(&self) -> Option<Space> {
         let directory = self.directory.as_ref()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = match *last {
+        match *last {
             Some((at, space)) if at.elapsed() < READ_EVERY => space,
             before => {
                 let space = space_of(directory);
@@ -66,8 +75,7 @@ impl Disk {
                 *last = Some((Instant::now(), space));
                 space
             }
-        };
-        space.filter(|it| it.is_low()).map(described)
+        }
     }
 }
 
@@ -80,10 +88,13 @@ pub fn disk_trouble(url: &str) -> Option<String> {
 /// How much room the disk of the database's file has, in words. `None` if it is unknown, and on
 /// PostgreSQL.
 pub fn disk_room(url: &str) -> Option<String> {
-    let space = space_of(Disk::of(url).directory.as_ref()?)?;
+    space_of(Disk::of(url).directory.as_ref()?).map(told)
+}
+
+fn told(space: Space) -> String {
     let [free, total, floor] = [space.free, space.total, space.floor()]
         .map(|bytes| bytesize::ByteSize::b(bytes).to_string());
-    Some(format!("{free} of {total} are free, and webhooks are refused below {floor}"))
+    format!("{free} of {total} are free, and webhooks are refused below {floor}")
 }
 
 /// Reads how much room there is; `None` if the system does not say.
@@ -148,6 +159,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite://{}", directory.path().join("x.db").display());
         let room = disk_room(&url).expect("its disk");
+        assert!(Disk::of(&url).room().is_some_and(|it| it.contains(" are free, ")));
         assert!(room.contains(" are free, and webhooks are refused below "), "{room}");
         assert_eq!(disk_room("postgres://localhost/x"), None);
         assert_eq!(Disk::of(&url).directory.as_deref(), Some(directory.path()));

@@ -91,6 +91,12 @@ pub async fn migrate_status(cfg: &config::DatabaseConfig) -> Result<Migrations, 
     Ok(migrations)
 }
 
+/// How many migrations this version knows, and the name of the last one.
+pub(in crate::store) fn known_migrations() -> (usize, String) {
+    let all = Migrator::get_migration_files();
+    (all.len(), all.last().map(|it| it.name().to_owned()).unwrap_or_default())
+}
+
 /// As [`migrate_status`], over an open connection.
 pub(in crate::store) async fn status_over(sessions: &Sessions) -> Result<Migrations, StoreError> {
     suitable::has_encoding(sessions).await?;

@@ -1,7 +1,10 @@
 //! The chores that one node does for all: the leader.
 
-use super::{ChoreTimer, JanitorSetup, attempted};
-use crate::{domain::Id, store::Pruning};
+use super::{ChoreTimer, EVERY_MS, JanitorSetup, attempted};
+use crate::{
+    domain::Id,
+    store::{Pruning, wall_clock},
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -73,6 +76,7 @@ impl LeaderChores {
         if self.prune.is_due(now) {
             self.pruning = Pruning::begin();
             self.prune.done(now, true);
+            setup.board.prunes_at(wall_clock().plus_millis(EVERY_MS));
         }
         if !self.pruning.is_over() {
             self.prune(setup).await;

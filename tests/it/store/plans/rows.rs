@@ -1045,6 +1045,9 @@ fn lists() -> Vec<Row> {
             10_000,
             30_000_000,
         ),
+        // It looks at each session of the server.
+        api("READ_STATE_POSTGRES", []).of(20).only_on_postgres().finds(1),
+        api("READ_STATE_SQLITE", []).of(1).only_on_sqlite().finds(1),
         // As many as wait for a person.
         api("READ_ACCOUNTS", []).of(1).finds(0),
         api("READ_UNDECIDED", []).of(30_000).a_row(2, 20).finds(1),
