@@ -56,9 +56,14 @@ impl State {
 
     /// How this daemon is, in one sentence, and what is wrong.
     pub(in crate::http) fn verdict(&self) -> OverallVerdict {
+        OverallVerdict::of(self.wrong())
+    }
+
+    /// All that is wrong, what matters most first.
+    pub(in crate::http) fn wrong(&self) -> Vec<Alert> {
         let facts = self.alert_facts();
         let mut watch = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
-        OverallVerdict::of(watch.judge(&facts))
+        watch.judge(&facts)
     }
 
     /// One sentence for the service manager; `None` while nothing is wrong.

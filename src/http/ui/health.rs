@@ -1,13 +1,14 @@
 //! How the daemon is, in one sentence, and what is wrong with it, as pages show it.
 
 use super::{
-    parts::{Sign, StateMark, Tone},
+    parts::{Sign, StateMark, Tone, link_button, since},
     visit::Visit,
 };
 use crate::domain::{
     Timestamp,
     alerts::{Alert, AlertRule, OverallState},
 };
+use maud::{Markup, html};
 
 /// How the daemon is.
 #[derive(Clone, Debug)]
@@ -54,6 +55,11 @@ impl Health {
         }
     }
 
+    /// All that is wrong now, what matters most first.
+    pub(super) fn all_lines(visit: &Visit) -> Vec<WrongLine> {
+        visit.state().wrong().iter().map(WrongLine::of).collect()
+    }
+
     /// How many things are wrong.
     pub(super) fn count(&self) -> usize {
         self.lines.len() + self.more
@@ -74,6 +80,22 @@ impl WrongLine {
         let (what, more) = parted(&alert.sentence);
         let (path, since) = (alert.link, alert.since);
         Self { mark: mark(alert.rule), what, more, since, path, action: action(path) }
+    }
+}
+
+/// Things that are wrong: what, since when, and the page that shows it.
+pub(super) fn wrong_list(visit: &Visit, lines: &[WrongLine]) -> Markup {
+    html! {
+        ol.wrong.box {
+            @for line in lines {
+                li {
+                    (line.mark.badge())
+                    p { b { (line.what) } @if !line.more.is_empty() { " " span.mut { (line.more) } } }
+                    span.n.mut { (since(line.since, visit.now)) }
+                    (link_button(&visit.to(line.path), line.action))
+                }
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{KIM, USERS, VIC, checked, page, submit, submit_as};
 use crate::support::{
     both::{Peek, Place},
-    daemon::Daemon,
+    daemon::{Daemon, Options},
     eventually,
     leftovers::Leftover,
     proxy::Way,
@@ -104,6 +104,11 @@ async fn system_shows_nodes_and_what_must_hold() {
     })
     .await;
     system.has("balanced: ").has(env!("CARGO_PKG_VERSION")).has("sqlite").lacks("are not alike");
+    // The database, and what is done to it.
+    system.has("SQLite 3.").has("write-ahead log").has("are free, and webhooks are refused below");
+    system.has(" are applied, the last is ").has("Next pruning").has("> leader<");
+    // All that is wrong, which the overview lists the beginning of.
+    system.has("SMS_INBOUND_POST_PROCESS").has("id=\"wrong\"").lacks("Nothing.</p>");
     assert_eq!(page(&daemon, "/system?client=demo").await.status, 200);
     assert_eq!(page(&daemon, "/audit?actors=dana").await.status, 400);
     page(&daemon, "/audit?actor=dana").await.has("Nothing matches.").has("postroom reload");
@@ -134,6 +139,53 @@ async fn the_audit_log_says_how_far_it_has_looked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn system_says_what_a_stop_would_cut_off() {
+    stop_is_told(Place::sqlite()).await;
+    if let Some(place) = Place::postgres() {
+        stop_is_told(place).await;
+    }
+}
+
+async fn stop_is_told(place: Place) {
+    let config = "[server]\nshutdown_timeout = \"1s\"\n[[clients]]\nid = \"fine\"\n";
+    let options = Options { has_own_kinds: true, ..place.options(config) };
+    let daemon = Daemon::start(options).await;
+    daemon.may_leave(Leftover::Anything, "its rows are made by hand");
+    let before = page(&daemon, "/system").await;
+    before.has("If this node is stopped now").has("No job runs here: it ends at once.");
+    before.has("No send is on the wire, on any node.");
+    // A job that ends long after a stop would wait, and a send that was marked and not settled.
+    let peek = Peek::of(&daemon).await;
+    peek.put_job(7, "LINGERS", "fine", 5).await;
+    let now = if peek.is_sqlite() { "1764000000000" } else { "now()" };
+    peek.execute(&format!(
+        "insert into deliveries (id, client_id, lead_id, message_id, channel, status, text_key, created_at) \
+         values (8, 'fine', 1, 1, 'sms', 'sending', 'k', {now})"
+    ))
+    .await;
+    let cut = eventually(Duration::from_secs(30), async || {
+        let system = page(&daemon, "/system").await;
+        let is_told = ["1 job runs here. A stop waits 1.0 s", "1 send is on the wire"];
+        is_told.iter().all(|it| system.html.contains(it)).then_some(system)
+    })
+    .await;
+    cut.has("href=\"/jobs/7\"").has("LINGERS").has("may be cut off");
+    // The canary may run, too, and ends.
+    let nodes = eventually(Duration::from_secs(30), async || {
+        let nodes = ask(daemon.api(Method::GET, "/nodes")).await;
+        (nodes.body["stop"]["running"] == 1).then_some(nodes)
+    })
+    .await;
+    let stop = &nodes.body["stop"];
+    assert_eq!((&stop["may_be_cut_off"], &stop["timeout_ms"]), (&1.into(), &1_000.into()));
+    assert_eq!((&stop["jobs"][0]["job_id"], &nodes.body["sending"]), (&"7".into(), &1.into()));
+    let leaders: Vec<bool> =
+        nodes.items().iter().filter_map(|node| node["leads"].as_bool()).collect();
+    assert_eq!(leaders.iter().filter(|leads| **leads).count(), 1, "{nodes:?}");
+    peek.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn config_and_system_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let (daemon, proxy) = place.start_behind_proxy(CONFIG).await;
@@ -146,6 +198,7 @@ async fn config_and_system_answer_without_the_database() {
     })
     .await;
     away.has("What is grey here was read before.").has("class=\"stale\"");
+    away.has("If this node is stopped now").has("is not known now").has("atabase is away");
     page(&daemon, "/config").await.has("test.toml:").has("Check and reload");
     proxy.set(Way::Open);
     eventually(Duration::from_secs(60), async || {

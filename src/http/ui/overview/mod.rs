@@ -13,8 +13,8 @@ use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
-    health::Health,
-    parts::{Sign, Tone, banner, clock, duration, link_button, live, live_count, number, since},
+    health::{Health, wrong_list},
+    parts::{Sign, Tone, banner, clock, duration, live, live_count, number, since},
     visit::Visit,
 };
 use crate::{domain::Timestamp, store::Totals};
@@ -94,18 +94,11 @@ fn verdict(shown: &Shown<'_>) -> Markup {
             (live("totals", "verdict/wrong").whole(health.count()))
         }
         @if !health.lines.is_empty() {
-            ol.wrong.box {
-                @for line in &health.lines {
-                    li {
-                        (line.mark.badge())
-                        p { b { (line.what) } @if !line.more.is_empty() { " " span.mut { (line.more) } } }
-                        span.n.mut { (since(line.since, visit.now)) }
-                        (link_button(&visit.to(line.path), line.action))
-                    }
-                }
-            }
+            (wrong_list(visit, &health.lines))
             @if health.more > 0 {
-                p.sm.mut.ut { "And " (health.more) " more: " a href=(visit.to("/system")) { "System" } " lists all." }
+                p.sm.mut.ut {
+                    "And " (health.more) " more: " a href={ (visit.to("/system")) "#wrong" } { "System" } " lists all."
+                }
             }
         }
     }

@@ -1,64 +1,76 @@
-//! `/system`: the nodes and whether they are alike, the database, what must always hold, and this
-//! build. It answers without the database.
+//! `/system`: what is wrong, what a stop would cut off, the nodes and whether they are alike, the
+//! database, what must always hold, and this build. It answers without the database.
+
+mod database;
+mod nodes;
+mod sessions;
+mod stop;
+
+pub(super) use self::sessions::revoke;
 
 use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
+    health::{Health, wrong_list},
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, clock, duration, id, note,
-        number, outside, post_form, since, two,
+        Sign, StateMark, Tone, ago, banner, clock, duration, note, number, outside, since,
     },
     visit::Visit,
 };
 use crate::{
-    domain::Id,
-    http::{
-        api::{
-            NODE_SILENT_MAX, NodeDetailJson, compared_nodes, parse_id,
-            sessions::{SessionJson, page_of_sessions, revoke_session},
-        },
-        problem::Problem,
-    },
-    store::{Node, Page as RowPage, Totals},
+    http::api::sessions::page_of_sessions,
+    store::{Node, Totals},
+    tuning::NodeStatus,
 };
-use actix_web::{HttpRequest, web};
+use actix_web::HttpRequest;
 use maud::{Markup, html};
 use std::time::Duration;
 
 /// How long the page waits for the database before it shows what was read last.
 const DATABASE_WAIT: Duration = Duration::from_millis(400);
-/// How many sessions are looked through for those that live.
-const SESSIONS_MAX: usize = 100;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 /// A canary that is older is late. One starts every minute.
 const CANARY_MAX_MS: i64 = 180_000;
+/// The commit of which this binary was built, if the build was told it: the variable
+/// `POSTROOM_COMMIT` of the compiler's environment.
+const COMMIT: Option<&str> = option_env!("POSTROOM_COMMIT");
+/// So much of a commit is shown.
+const COMMIT_CHARS_MAX: usize = 12;
+
+/// What a page waits for, or `None` if that takes too long or fails.
+async fn in_time<T, E>(reading: impl Future<Output = Result<T, E>>) -> Option<T> {
+    tokio::time::timeout(DATABASE_WAIT, reading).await.ok().and_then(Result::ok)
+}
 
 /// `GET /system`.
 pub(super) async fn show(visit: Visit, request: HttpRequest) -> PageResult {
     visit.query(&[])?;
-    let counted = tokio::time::timeout(DATABASE_WAIT, visit.api().totals()).await;
-    let fresh = counted.ok().and_then(Result::ok);
+    let fresh = in_time(visit.api().totals()).await;
     let is_fresh = fresh.is_some();
     let totals = fresh.or_else(|| visit.api().last_totals());
-    let undurable = if is_fresh {
-        tokio::time::timeout(DATABASE_WAIT, visit.api().undurable()).await.ok().and_then(Result::ok)
+    // All are read at once, so that the page waits as long as for one.
+    let (undurable, state, sending, sessions) = if is_fresh {
+        tokio::join!(
+            in_time(visit.api().undurable()),
+            in_time(visit.api().database_state()),
+            in_time(visit.api().sending()),
+            in_time(page_of_sessions(visit.state(), &request, None, sessions::SESSIONS_MAX, None)),
+        )
     } else {
-        None
+        (None, None, None, None)
     };
-    let sessions = if is_fresh {
-        let listed = page_of_sessions(visit.state(), &request, None, SESSIONS_MAX, None);
-        tokio::time::timeout(DATABASE_WAIT, listed).await.ok().and_then(Result::ok)
-    } else {
-        None
-    };
-    let mut nodes: Vec<Node> = totals.as_ref().map(|it| it.nodes.clone()).unwrap_or_default();
-    nodes.sort_by_key(|node| std::cmp::Reverse(node.id));
+    let mut all: Vec<Node> = totals.as_ref().map(|it| it.nodes.clone()).unwrap_or_default();
+    all.sort_by_key(|node| std::cmp::Reverse(node.id));
     let body = html! {
         div.head {
             h1 { "System" }
-            span.sm.mut { "Postroom " (env!("CARGO_PKG_VERSION")) " · " (visit.state().role.as_str()) " · up " (uptime(&visit)) }
+            span.sm.mut {
+                "Postroom " (env!("CARGO_PKG_VERSION"))
+                @if let Some(commit) = commit(COMMIT) { " (" span.mono { (commit) } ")" }
+                " · " (visit.state().role.as_str()) " · up " (uptime(&visit))
+            }
             span.end.row {
                 a.btn.tight href=(visit.to("/audit")) { "Audit log" }
                 (copy_command(&visit, "postroom nodes list", &[]))
@@ -68,14 +80,35 @@ pub(super) async fn show(visit: Visit, request: HttpRequest) -> PageResult {
             (note(Tone::Good, "The session has ended.", "At once on this node, within two seconds on the others.", None))
         }
         @if !is_fresh { (away(&visit)) }
-        div.stale[!is_fresh] data-part="nodes" { (nodes_section(&visit, &nodes)) }
+        div data-part="wrong" { (wrong(&visit)) }
+        div data-part="stop" { (stop::section(&visit, &visit.api().stop(), sending)) }
+        div.stale[!is_fresh] data-part="nodes" { (nodes::section(&visit, &all)) }
         div.two.sec {
-            div data-part="database" { (database(&visit, undurable.as_deref(), is_fresh)) }
+            div data-part="database" {
+                (database::section(&visit, undurable.as_deref(), state.as_ref(), is_fresh))
+            }
             div data-part="holds" { (must_hold(&visit, totals.as_deref())) }
         }
-        (sessions_section(&visit, sessions.as_ref()))
+        (sessions::section(&visit, sessions.as_ref()))
     };
     Ok(visit.answer(&PageContent::new(PagePlace::System, "System", body).refresh(REFRESH_SECONDS)))
+}
+
+/// All that is wrong. The overview lists the first lines of it.
+fn wrong(visit: &Visit) -> Markup {
+    let lines = Health::all_lines(visit);
+    html! {
+        section.sec aria-labelledby="wrong" {
+            h2 #wrong { "What is wrong" }
+            @if lines.is_empty() { p.mut.ut { "Nothing." } } @else { (wrong_list(visit, &lines)) }
+        }
+    }
+}
+
+/// The beginning of the commit; `None` if the build was told none.
+fn commit(told: Option<&str>) -> Option<String> {
+    let short: String = told?.trim().chars().take(COMMIT_CHARS_MAX).collect();
+    (!short.is_empty()).then_some(short)
 }
 
 fn uptime(visit: &Visit) -> String {
@@ -88,186 +121,6 @@ fn away(visit: &Visit) -> Markup {
         "The database does not answer" @if let Some(at) = since { " since " (clock(at, visit.now)) } "."
     };
     banner(what, "What is grey here was read before.")
-}
-
-fn nodes_section(visit: &Visit, nodes: &[Node]) -> Markup {
-    let own = visit.state().store.node();
-    let (views, do_differ) = compared_nodes(nodes, own);
-    html! {
-        section aria-labelledby="nodes" {
-            h2 #nodes { "Nodes" }
-            @if do_differ { (differ_note()) }
-            @if views.is_empty() { p.mut.ut { "They were not read yet." } }
-            @else { (node_table(visit, nodes, &views, own)) }
-        }
-    }
-}
-
-fn differ_note() -> Markup {
-    note(
-        Tone::Warn,
-        "Nodes that live are not alike.",
-        "Their versions or the shared parts of their configurations differ. Nothing is done about it: deploy the same files to all.",
-        None,
-    )
-}
-
-fn node_table(visit: &Visit, nodes: &[Node], views: &[NodeDetailJson<'_>], own: Id) -> Markup {
-    let columns = [
-        Column::new("node"),
-        Column::new("state").beside(),
-        Column::new("role"),
-        Column::new("version").below(),
-        Column::new("configuration"),
-        Column::number("started"),
-        Column::number("heard of"),
-        Column::number("slots"),
-    ];
-    let rows = nodes.iter().zip(views).map(|(node, view)| {
-        let status = view.status.as_ref();
-        let host = match &view.node.host {
-            Some(host) => two(outside(host), id(node.id)),
-            None => html! { (id(node.id)) },
-        };
-        let slots: Option<usize> = status.map(|it| it.pools.iter().map(|pool| pool.size).sum());
-        TableRow::new([
-            host,
-            html! { (state(node, view, own)) @if node.id == own { " " span.mut { "this one" } } },
-            html! { (node.role) },
-            html! { @if let Some(version) = &view.node.version { (outside(version)) } @else { span.z { "–" } } },
-            configuration(visit, view),
-            ago(node.started_at, visit.now),
-            ago(node.seen_at, visit.now),
-            html! {
-                @match slots {
-                    Some(count) => (number(i64::try_from(count).unwrap_or(i64::MAX))),
-                    None => span.z { "–" },
-                }
-            },
-        ])
-        .keyed(node.id)
-    });
-    let table = PageTable::new("Nodes", columns).caption_hidden().rows(rows);
-    html! { (table) }
-}
-
-fn state(node: &Node, view: &NodeDetailJson<'_>, own: Id) -> Markup {
-    let is_draining = view.status.as_ref().is_some_and(|it| it.draining);
-    if node.id != own && node.silent > NODE_SILENT_MAX {
-        StateMark::new(Tone::Warn, Sign::Unsure, "silent").badge()
-    } else if is_draining {
-        StateMark::new(Tone::Busy, Sign::Pause, "draining").badge()
-    } else {
-        StateMark::RUNNING.quiet()
-    }
-}
-
-fn configuration(visit: &Visit, view: &NodeDetailJson<'_>) -> Markup {
-    let Some(status) = &view.status else { return html! { span.z { "–" } } };
-    html! {
-        span.mono { (outside(&status.config_hash)) }
-        span.sub {
-            "loaded " (clock(status.loaded_at, visit.now))
-            @if status.pending_keys > 0 { ", " (status.pending_keys) " wait for a restart" }
-            @if status.ignores_overrides { ", ignores overrides" }
-        }
-    }
-}
-
-/// Who has signed in to the pages: an operator sees all, others see themselves.
-fn sessions_section(visit: &Visit, sessions: Option<&RowPage<SessionJson>>) -> Markup {
-    let living = sessions.map(|page| page.items.iter().filter(|it| it.ended.is_none()));
-    html! {
-        section.sec aria-labelledby="sessions" data-part="sessions" {
-            h2 #sessions { "Sessions" }
-            @match living {
-                None => p.mut.ut { "They are in the database, which does not answer now." },
-                Some(living) => (session_table(visit, living)),
-            }
-            @if sessions.is_some_and(|it| it.next.is_some()) {
-                p.sm.mut.ut { "The newest " (SESSIONS_MAX) " were looked through." }
-            }
-        }
-    }
-}
-
-fn session_table<'a>(visit: &Visit, living: impl Iterator<Item = &'a SessionJson>) -> Markup {
-    let columns = [
-        Column::new("who"),
-        Column::new("role").beside(),
-        Column::new("browser").cut(),
-        Column::number("began"),
-        Column::number("last used"),
-        Column::new("end it").unnamed().below(),
-    ];
-    let rows: Vec<TableRow> = living
-        .map(|session| {
-            let key = session.key();
-            let name =
-                html! { (outside(&session.name)) @if session.is_own { " " span.mut { "you" } } };
-            let end = format!("/sessions/{key}/revoke");
-            TableRow::new([
-                if session.user == session.name { name } else { two(name, outside(&session.user)) },
-                html! { (session.role.unwrap_or("–")) },
-                outside(&session.browser),
-                ago(session.created_at, visit.now),
-                ago(session.used_at, visit.now),
-                post_form(&end, html! { button.btn.tight.danger { "Revoke" } }),
-            ])
-            .keyed(key)
-        })
-        .collect();
-    if rows.is_empty() {
-        return html! { p.mut.ut { "Nobody is signed in: who looks has shown a token." } };
-    }
-    let table = PageTable::new("Sessions", columns).caption_hidden().rows(rows);
-    html! { (table) }
-}
-
-/// `POST /sessions/{id}/revoke`: an operator may end any session, others their own.
-pub(super) async fn revoke(
-    visit: Visit,
-    path: web::Path<String>,
-    request: HttpRequest,
-) -> PageResult {
-    let id = parse_id(&path).ok_or_else(|| Problem::not_found("there is no such session"))?;
-    revoke_session(visit.state(), &request, id).await?;
-    Ok(visit.see(&visit.to_with("/system", &[("done", "revoked")])))
-}
-
-fn database(visit: &Visit, undurable: Option<&[String]>, is_fresh: bool) -> Markup {
-    let store = &visit.state().store;
-    let (busy, idle) = store.connections();
-    let count = |it: usize| number(i64::try_from(it).unwrap_or(i64::MAX));
-    html! {
-        section aria-labelledby="database" {
-            h2 #database { "Database" }
-            dl.dl.ut {
-                dt { "Kind" } dd { (store.database()) @if store.is_pooled() { ", behind a pooler" } }
-                dt { "Answers" } dd { (answer_mark(is_fresh)) }
-                dt { "Connections" } dd { (count(busy)) " busy, " (count(idle)) " idle, of this node" }
-                dt { "Outages seen" } dd { (number(i64::from(store.outages()))) }
-                dt { "Durability" }
-                dd {
-                    @match undurable {
-                        Some([]) => { "a commit is flushed before it is acknowledged" }
-                        Some(off) => { b { "acknowledged webhooks may be lost: " (outside(&off.join(", "))) } }
-                        None => span.z { "not known now" },
-                    }
-                }
-                @if let Some(trouble) = store.disk_trouble() { dt { "Disk" } dd { b { (outside(&trouble)) } } }
-                dt { "Migrations" } dd { "all are applied: the daemon starts only on the schema of its version" }
-            }
-        }
-    }
-}
-
-fn answer_mark(is_fresh: bool) -> Markup {
-    if is_fresh {
-        StateMark::new(Tone::Good, Sign::Ok, "yes").quiet()
-    } else {
-        StateMark::new(Tone::Bad, Sign::Fail, "no").badge()
-    }
 }
 
 /// The ledger, the canary, and who leads.
@@ -292,7 +145,9 @@ fn must_hold(visit: &Visit, totals: Option<&Totals>) -> Markup {
                         None => span.z { "not yet" },
                     }
                 }
-                dt { "Leader" } dd { @if state.membership.leads(lease) { "this node" } @else { "another node" } }
+                dt { "Leader" }
+                dd { @if state.membership.leads(lease) { "this node" } @else { (leader(totals)) } }
+                dt { "Next pruning" } dd { (next_pruning(visit, lease)) }
                 dt { "Supervisor" } dd { "ticked " (ago(state.board.ticked_at(), visit.now)) }
                 dt { "Lost threads" } dd { (number(i64::try_from(state.board.lost_threads()).unwrap_or(i64::MAX))) }
                 dt { "Configuration" }
@@ -302,6 +157,28 @@ fn must_hold(visit: &Visit, totals: Option<&Totals>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The node that does the chores for all, by what was last read.
+fn leader(totals: Option<&Totals>) -> Markup {
+    let leader = totals.and_then(|it| it.nodes.iter().find(|node| node.leads));
+    let Some(leader) = leader else { return html! { span.z { "no node, or one that was not read yet" } } };
+    let said = leader.status.as_deref().and_then(NodeStatus::read);
+    html! {
+        @if let Some(said) = said { (outside(&said.host)) " " }
+        span.mono.mut { (leader.id) }
+    }
+}
+
+fn next_pruning(visit: &Visit, lease: Duration) -> Markup {
+    let state = visit.state();
+    if !state.membership.leads(lease) {
+        return html! { "the leader does it" };
+    }
+    match state.board.next_pruning() {
+        Some(at) => ago(at, visit.now),
+        None => html! { span.z { "not yet" } },
     }
 }
 
@@ -320,38 +197,19 @@ fn ledger(totals: Option<&Totals>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::Timestamp, tuning::NodeStatus};
-
-    fn node(version: &str, silent: Duration) -> Node {
-        let status = NodeStatus {
-            version: version.to_owned(),
-            host: "<script>".to_owned(),
-            shared_hash: "a".to_owned(),
-            ..NodeStatus::default()
-        };
-        Node {
-            id: 7,
-            role: "all".to_owned(),
-            started_at: Timestamp::from_millis(0),
-            seen_at: Timestamp::from_millis(0),
-            silent,
-            status: serde_json::to_string(&status).ok(),
-        }
-    }
 
     #[test]
-    fn nodes_of_another_version_are_told_apart_unless_they_are_gone() {
-        for (silent, expected) in [(0, true), (61, false)] {
-            let nodes = [node("1", Duration::ZERO), node("2", Duration::from_secs(silent))];
-            assert_eq!(compared_nodes(&nodes, 1).1, expected);
-        }
+    fn a_commit_is_shown_if_the_build_was_told_one() {
+        let shown = |told: Option<&str>| commit(told);
+        assert_eq!(shown(Some("0ae7633887f1f0a5")).as_deref(), Some("0ae7633887f1"));
+        assert_eq!(shown(Some("abc1234")).as_deref(), Some("abc1234"));
+        assert_eq!((shown(Some(" ")), shown(None)), (None, None));
     }
 
-    #[test]
-    fn a_silent_node_says_so() {
-        let nodes = [node("1", Duration::from_secs(90))];
-        let (views, _) = compared_nodes(&nodes, 1);
-        assert!(state(&nodes[0], &views[0], 1).into_string().contains("silent"));
-        assert!(state(&nodes[0], &views[0], 7).into_string().contains("running"));
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_not_waited_for() {
+        assert_eq!(in_time(async { Ok::<_, ()>(7) }).await, Some(7));
+        assert_eq!(in_time(async { Err::<i32, _>(()) }).await, None);
+        assert_eq!(in_time(std::future::pending::<Result<i32, ()>>()).await, None);
     }
 }
