@@ -113,6 +113,20 @@ test('33: an open page tells that a file is refused, with its line, and that it 
   await Promise.all([page, other].map((it) => badge(it).waitFor({ state: 'hidden' })));
 });
 
+test('the first steps leave while somebody watches', async () => {
+  const fresh = await Daemon.start(PEOPLE + PAUSED + clients());
+  try {
+    const page = await browser.as(fresh, 'dana');
+    await page.goto(`${fresh.base}/`);
+    await page.locator('.steps').waitFor();
+    await fresh.sms('acme', 1, 'Hello');
+    await page.locator('.steps').waitFor({ state: 'detached' });
+    await page.close();
+  } finally {
+    await fresh.stop();
+  }
+});
+
 test('19: a hidden page holds no connection, and seven pages of one browser work', async () => {
   await eventually('no stream is open', async () => (await streams()) === 0);
   const context = await browser.context(daemon.base);

@@ -83,7 +83,8 @@ impl WrongLine {
     }
 }
 
-/// Things that are wrong: what, since when, and the page that shows it.
+/// Things that are wrong: what, since when, and the page that shows it. They are about all clients,
+/// and so are the pages that they lead to.
 pub(super) fn wrong_list(visit: &Visit, lines: &[WrongLine]) -> Markup {
     html! {
         ol.wrong.box {
@@ -92,7 +93,7 @@ pub(super) fn wrong_list(visit: &Visit, lines: &[WrongLine]) -> Markup {
                     (line.mark.badge())
                     p { b { (line.what) } @if !line.more.is_empty() { " " span.mut { (line.more) } } }
                     span.n.mut { (since(line.since, visit.now)) }
-                    (link_button(&visit.to(line.path), line.action))
+                    (link_button(&visit.to_with(line.path, &[("client", "")]), line.action))
                 }
             }
         }

@@ -187,6 +187,8 @@ async fn the_overview_leads_to_the_first_message_and_then_shows_it() {
         overview.html.contains(pending).then_some(overview)
     })
     .await;
+    // The part stays, empty, so that the steps leave a page that is open.
+    filled.has("data-part=\"steps\"></div>");
     filled.lacks("Nothing has come in yet.").has("Ledger balanced").has("One node").has(">demo<");
     filled.has("data-live=\"totals/drafts/pending\"").has("data-topics=\"totals pools\"");
     let of_client = page(&daemon, "/?client=demo").await;
@@ -198,6 +200,50 @@ async fn the_overview_leads_to_the_first_message_and_then_shows_it() {
     let long = page(&daemon, &format!("/?client={}", "x".repeat(201))).await;
     assert_eq!(long.status, 400);
     assert!(filled.html.len() < PAGE_BYTES_MAX / 2, "{} bytes", filled.html.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tiles_of_a_client_count_what_their_lists_show() {
+    let config = "[[clients]]\nid = \"demo\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
+        [[clients]]\nid = \"other\"\n[clients.channels.sms]\nallow_unauthenticated = true\n";
+    let daemon = Place::sqlite().start(config).await;
+    for (client, count) in [("demo", 2), ("other", 1)] {
+        for number in 0..count {
+            let body = serde_json::json!({"type": "Nope", "body": format!("text {number}")});
+            ask(daemon.webhook("sms", client).json(&body)).await;
+        }
+    }
+    let tile = |html: &str, name: &str| -> String {
+        let tag = format!("data-key-name=\"{name}\"");
+        let start = html[..html.find(&tag).unwrap()].rfind("<a ").unwrap();
+        let tile = &html[start..];
+        tile[..tile.find("</a>").unwrap()].to_owned()
+    };
+    let all = eventually(Duration::from_secs(10), async || {
+        let all = tile(&page(&daemon, "/").await.html, "Quarantined");
+        all.contains("quarantine/held\">3<").then_some(all)
+    })
+    .await;
+    assert!(all.contains("href=\"/received?tab=quarantine\""), "{all}");
+    for (clients, count) in [("demo", 2), ("other", 1), ("demo,other", 3), ("nobody", 0)] {
+        let of = page(&daemon, &format!("/?client={clients}")).await;
+        let held = tile(&of.html, "Quarantined");
+        assert!(held.contains(&format!("/received?tab=quarantine&amp;client={clients}\"")), "{held}");
+        let counted = if count > 0 { format!(" {count}</b>") } else { "–</span></b>".to_owned() };
+        assert!(held.replace("</svg>", " ").contains(&counted), "{held}");
+        // What is known of all clients only says so, and leads to all.
+        for (name, href) in [
+            ("Failures, 24 h", "/jobs?status=failed&amp;group=error"),
+            ("Webhooks", "/received"),
+            ("Jobs done", "/jobs"),
+        ] {
+            let tile = tile(&of.html, name);
+            assert!(tile.contains(&format!("href=\"{href}\"")), "{tile}");
+            assert!(tile.contains(", all clients"), "{tile}");
+        }
+        of.has(", of all clients");
+    }
+    page(&daemon, "/").await.lacks(", all clients");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

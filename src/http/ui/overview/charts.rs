@@ -221,7 +221,9 @@ pub(super) fn section(visit: &Visit, range: Range) -> Markup {
         section.sec aria-labelledby="lately" {
             div.head {
                 h2 #lately { (range.heading()) }
-                span.sm.mut { "as this node saw it" }
+                span.sm.mut {
+                    "as this node saw it" @if visit.client.is_some() { ", of all clients" }
+                }
                 div.end { (segments("How far back", &ranges)) }
             }
             div data-part="charts" {

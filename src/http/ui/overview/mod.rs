@@ -6,18 +6,20 @@ mod charts;
 mod foot;
 mod steps;
 mod tables;
+mod tiles;
 
 pub(super) use self::charts::{sent_in_a_day, webhooks_of_a_day};
 
+use self::tiles::WaitingOfClients;
 use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
     health::{Health, wrong_list},
-    parts::{Sign, Tone, banner, clock, duration, live, live_count, number, since},
+    parts::{Sign, Tone, banner, clock, live},
     visit::Visit,
 };
-use crate::{domain::Timestamp, store::Totals};
+use crate::store::Totals;
 use maud::{Markup, html};
 use std::{sync::Arc, time::Duration};
 
@@ -38,6 +40,8 @@ struct Shown<'a> {
     is_fresh: bool,
     /// True if nothing has come in since the database was made.
     is_first_start: bool,
+    /// What waits for a person of the clients that the page is limited to, if it is.
+    of_clients: Option<WaitingOfClients>,
 }
 
 /// `GET /`.
@@ -50,7 +54,8 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let totals = fresh.or_else(|| visit.api().last_totals());
     let is_first_start = is_fresh && is_first_start(&visit).await;
     let health = Health::of(&visit);
-    let shown = Shown { visit: &visit, health, totals, is_fresh, is_first_start };
+    let of_clients = WaitingOfClients::read(&visit, is_fresh).await;
+    let shown = Shown { visit: &visit, health, totals, is_fresh, is_first_start, of_clients };
     let title = shown.health.title();
     let refresh = if is_first_start { REFRESH_AT_FIRST_SECONDS } else { REFRESH_SECONDS };
     let page = PageContent::new(PagePlace::Overview, title, body(&shown, range));
@@ -66,10 +71,11 @@ async fn is_first_start(visit: &Visit) -> bool {
 fn body(shown: &Shown<'_>, range: charts::Range) -> Markup {
     html! {
         div data-part="verdict" { (verdict(shown)) }
-        @if shown.is_first_start { (steps::steps(shown.visit)) }
+        // Empty later on, so that the steps leave while somebody watches.
+        div data-part="steps" { @if shown.is_first_start { (steps::steps(shown.visit)) } }
         div.stale[!shown.is_fresh] data-part="tiles" {
             h2.vh { "Numbers of now" }
-            (tiles(shown))
+            (tiles::tiles(shown))
         }
         (charts::section(shown.visit, range))
         div.two.sec.stale[!shown.is_fresh] data-part="tables" {
@@ -118,155 +124,6 @@ fn database_away(shown: &Shown<'_>) -> Markup {
         }
     };
     banner(what, more)
-}
-
-/// A number that links to what it counts.
-struct Tile<'a> {
-    href: String,
-    name: &'a str,
-    tone: Option<Tone>,
-    value: Markup,
-    below: Markup,
-}
-
-impl Tile<'_> {
-    fn render(&self, key: usize) -> Markup {
-        html! {
-            a.tile.(self.tone.map_or("", Tone::class)) href=(self.href) data-key=(key) data-key-name=(self.name) {
-                span { (self.name) }
-                b { @if let Some(tone) = self.tone.filter(|it| *it != Tone::Wait) { (tone.sign()) } (self.value) }
-                span { (self.below) }
-            }
-        }
-    }
-}
-
-fn tiles(shown: &Shown<'_>) -> Markup {
-    let all = [
-        drafts(shown),
-        uncertain(shown),
-        failed(shown),
-        quarantined(shown),
-        oldest_due(shown),
-        webhooks(shown),
-        jobs_done(shown),
-    ];
-    html! {
-        div.tiles.box.sec { @for (at, tile) in all.iter().enumerate() { (tile.render(at + 1)) } }
-    }
-}
-
-/// A count by its live key; a dash if it is not known.
-fn count(key: &str, count: Option<i64>) -> Markup {
-    html! { (live_count("totals", key, count)) }
-}
-
-/// The tone of a count: `tone` if there is something, grey if not.
-fn tone_of(count: Option<i64>, tone: Option<Tone>) -> Option<Tone> {
-    if count.is_some_and(|it| it > 0) { tone } else { Some(Tone::Wait) }
-}
-
-fn drafts<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let waiting = shown.totals.as_ref().map(|it| it.drafts_pending);
-    let oldest = shown.totals.as_ref().and_then(|it| it.oldest_draft_at);
-    Tile {
-        href: shown.visit.to_with("/inbox", &[("view", "drafts")]),
-        name: "Drafts waiting",
-        tone: tone_of(waiting, None),
-        value: count("drafts/pending", waiting),
-        below: match oldest.filter(|_| waiting != Some(0)) {
-            Some(at) => html! { "oldest " (since(at, shown.visit.now)) },
-            None => html! { "none waits" },
-        },
-    }
-}
-
-fn uncertain<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let uncertain = shown.totals.as_ref().map(|it| it.deliveries_uncertain);
-    let below = if uncertain == Some(0) { "every end is known" } else { "look, then settle" };
-    Tile {
-        href: shown.visit.to_with("/deliveries", &[("status", "uncertain")]),
-        name: "Uncertain",
-        tone: tone_of(uncertain, Some(Tone::Unsure)),
-        value: count("deliveries/uncertain", uncertain),
-        below: html! { (below) },
-    }
-}
-
-fn failed<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let failed = charts::failed_in_a_day(shown.visit);
-    let all = shown.totals.as_ref().map(|it| it.failed);
-    Tile {
-        href: shown.visit.to_with("/jobs", &[("status", "failed"), ("group", "error")]),
-        name: "Failures, 24 h",
-        tone: tone_of(failed, None),
-        value: html! { @if let Some(failed) = failed { (number(failed)) } @else { span.z { "–" } } },
-        below: match all {
-            Some(0) => html! { "no job has failed" },
-            Some(all) => html! { (number(all)) " jobs failed" },
-            None => html! { "on this node" },
-        },
-    }
-}
-
-fn quarantined<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let held = shown.totals.as_ref().map(|it| it.quarantined);
-    let below = if held == Some(0) { "all was understood" } else { "not understood" };
-    Tile {
-        href: shown.visit.to_with("/received", &[("tab", "quarantine")]),
-        name: "Quarantined",
-        tone: tone_of(held, Some(Tone::Warn)),
-        value: count("quarantine/held", held),
-        below: html! { (below) },
-    }
-}
-
-fn oldest_due<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let backlog = shown.totals.iter().flat_map(|it| &it.backlog);
-    let oldest = backlog.filter_map(|it| Some((it.oldest_at?, it.kind.as_str()))).min();
-    let age = oldest.map(|(at, _)| age_of(at, shown.visit.now));
-    let is_late = oldest.is_some_and(|(at, _)| shown.visit.now.millis_since(at) > 300_000);
-    Tile {
-        href: shown.visit.to_with("/jobs", &[("status", "pending")]),
-        name: "Oldest due",
-        tone: if oldest.is_none() { Some(Tone::Wait) } else { is_late.then_some(Tone::Bad) },
-        value: html! { (live("totals", "oldest_due").text(age.as_deref())) },
-        below: html! { @if let Some((_, kind)) = oldest { span.mono { (kind) } } @else { "nothing is due" } },
-    }
-}
-
-fn webhooks<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let rate = shown.visit.state().metrics.throughput().per_second().0;
-    Tile {
-        href: shown.visit.to("/received"),
-        name: "Webhooks",
-        tone: (rate < 0.05).then_some(Tone::Wait),
-        value: html! { (live("totals", "webhooks_per_second").text(Some(&format!("{rate:.1}")))) small { "/s" } },
-        below: html! { "in the last minute" },
-    }
-}
-
-fn jobs_done<'a>(shown: &Shown<'_>) -> Tile<'a> {
-    let rate = shown.visit.state().metrics.throughput().per_second().1;
-    let running: Option<i64> =
-        shown.totals.as_ref().map(|it| it.backlog.iter().map(|it| it.running).sum());
-    Tile {
-        href: shown.visit.to("/jobs"),
-        name: "Jobs done",
-        tone: (rate < 0.05).then_some(Tone::Wait),
-        value: html! { (live("totals", "jobs_per_second").text(Some(&format!("{rate:.1}")))) small { "/s" } },
-        below: html! { (count("jobs/running", running)) " run now" },
-    }
-}
-
-/// An age in one unit, as the script is told it.
-fn age_of(at: Timestamp, now: Timestamp) -> String {
-    let text = duration(now.millis_since(at).max(0));
-    let mut words = text.split(' ');
-    match (words.next(), words.next()) {
-        (Some(count), Some(unit)) => format!("{count} {unit}"),
-        _ => text,
-    }
 }
 
 /// The sign of what is as it should be, or not.

@@ -13,7 +13,7 @@ use maud::{Markup, html};
 pub(super) fn steps(visit: &Visit) -> Markup {
     let database = database_name(visit.state().store.database());
     html! {
-        ol.steps.box.sec data-part="steps" {
+        ol.steps.box.sec {
             li.(Tone::Good.class()) {
                 (Sign::Ok)
                 div {

@@ -79,7 +79,7 @@ pub(super) async fn show(visit: Visit, request: HttpRequest) -> PageResult {
         @if visit.done() == Some("revoked") {
             (note(Tone::Good, "The session has ended.", "At once on this node, within two seconds on the others.", None))
         }
-        @if !is_fresh { (away(&visit)) }
+        div data-part="away" { @if !is_fresh { (away(&visit)) } }
         div data-part="wrong" { (wrong(&visit)) }
         div data-part="stop" { (stop::section(&visit, &visit.api().stop(), sending)) }
         div.stale[!is_fresh] data-part="nodes" { (nodes::section(&visit, &all)) }
