@@ -20,7 +20,8 @@ use crate::{
     telemetry::{
         board::Board,
         history::History,
-        metrics::{Metrics, WAITS, WebhookMetrics},
+        history_source::bounds_of,
+        metrics::{Metrics, WebhookMetrics},
         sparse::Sparse,
     },
     tuning::Tuner,
@@ -127,7 +128,7 @@ impl State {
         } = setup;
         let kinds: Vec<&'static str> = kinds.iter().map(|it| it.0).collect();
         let series = live::series(channels.iter().map(|it| it.name().0), &kinds);
-        let history = Arc::new(History::new(series, WAITS.to_vec()));
+        let history = Arc::new(History::new(series, bounds_of));
         let by_name = channels.into_iter().map(|channel| {
             let name = channel.name();
             (name.0, ChannelState { channel, metrics: metrics.webhook(name) })

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The most series. Those beyond are not kept.
-pub const SERIES_MAX: usize = 60;
+pub const SERIES_MAX: usize = 72;
 
 /// What a series is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum SeriesName {
     Backlog(&'static str),
     /// The time in seconds within which 95 of 100 attempts of a kind started after they were due.
     Wait(&'static str),
+    /// The time in seconds within which 95 of 100 attempts of a kind ended after they had started.
+    Run(&'static str),
     /// Answers a second that were sent over a channel.
     Sent(&'static str),
     /// Attempts of a kind that ended, a second.
@@ -88,9 +90,12 @@ impl HistorySpan {
 pub struct History(Mutex<Rings>);
 
 impl History {
-    /// An empty history of these series, of which the first [`SERIES_MAX`] are kept. `bounds` are
-    /// those of all histograms, without the last one, which is infinite.
-    pub fn new(names: impl IntoIterator<Item = SeriesName>, bounds: Vec<f64>) -> Self {
+    /// An empty history of these series, of which the first [`SERIES_MAX`] are kept. `bounds` tells
+    /// those of the histogram of a series, without the last one, which is infinite.
+    pub fn new(
+        names: impl IntoIterator<Item = SeriesName>,
+        bounds: fn(&SeriesName) -> &'static [f64],
+    ) -> Self {
         Self(Mutex::new(Rings::new(names.into_iter().take(SERIES_MAX).collect(), bounds)))
     }
 
@@ -116,9 +121,9 @@ impl History {
     }
 
     /// The same as at most `points` numbers, each the mean of those that it stands for, or the
-    /// greatest for [`SeriesName::Wait`].
+    /// greatest for [`SeriesName::Wait`] and [`SeriesName::Run`].
     pub fn chart(&self, name: &SeriesName, span: HistorySpan, points: usize) -> Vec<f64> {
-        let is_peak = matches!(name, SeriesName::Wait(_));
+        let is_peak = matches!(name, SeriesName::Wait(_) | SeriesName::Run(_));
         thinned(&self.numbers(name, span), points, is_peak)
     }
 
@@ -140,7 +145,8 @@ struct Rings {
     names: Vec<SeriesName>,
     /// Where a series stands in `names`.
     places: HashMap<SeriesName, usize>,
-    bounds: Vec<f64>,
+    /// The bounds of their histograms, in the same order.
+    bounds: Vec<&'static [f64]>,
     /// By [`HistorySpan::place`].
     rings: [Ring; 3],
     /// The newest readings.
@@ -161,7 +167,7 @@ struct Ring {
 }
 
 impl Rings {
-    fn new(names: Vec<SeriesName>, bounds: Vec<f64>) -> Self {
+    fn new(names: Vec<SeriesName>, bounds: fn(&SeriesName) -> &'static [f64]) -> Self {
         let ring = |span: HistorySpan| Ring {
             span,
             numbers: vec![f64::NAN; names.len() * span.length()],
@@ -171,8 +177,8 @@ impl Rings {
         Self {
             places: names.iter().cloned().zip(0..).collect(),
             rings: HistorySpan::ALL.map(ring),
+            bounds: names.iter().map(bounds).collect(),
             names,
-            bounds,
             newest: Vec::new(),
             newest_second: None,
         }
@@ -226,7 +232,7 @@ impl Rings {
 }
 
 impl Ring {
-    fn push(&mut self, second: u64, readings: &[SeriesReading], bounds: &[f64]) {
+    fn push(&mut self, second: u64, readings: &[SeriesReading], bounds: &[&'static [f64]]) {
         let step = second / self.span.step_seconds();
         let Some((last_step, last)) = &self.last else {
             self.last = Some((step, readings.to_vec()));
@@ -244,7 +250,8 @@ impl Ring {
         let added: Vec<f64> = readings
             .iter()
             .zip(last)
-            .map(|(now, then)| number(now, then, elapsed, bounds))
+            .zip(bounds)
+            .map(|((now, then), bounds)| number(now, then, elapsed, bounds))
             .collect();
         // What was counted over a gap is spread over all of its steps, so that it adds up. Levels
         // and histograms of a gap are not known.
@@ -353,9 +360,12 @@ mod tests {
     const WEBHOOKS: SeriesName = SeriesName::Webhooks("accepted");
     const BACKLOG: SeriesName = SeriesName::Backlog("A");
     const WAIT: SeriesName = SeriesName::Wait("A");
+    const RUN: SeriesName = SeriesName::Run("A");
 
     fn history() -> History {
-        History::new([WEBHOOKS, BACKLOG, WAIT], vec![1.0, 2.0, 4.0])
+        History::new([WEBHOOKS, BACKLOG, WAIT, RUN], |name| {
+            if *name == RUN { &[10.0, 20.0, 40.0] } else { &[1.0, 2.0, 4.0] }
+        })
     }
 
     fn same(found: &[f64], expected: &[f64]) {
@@ -379,6 +389,7 @@ mod tests {
                 SeriesName::Webhooks(_) => SeriesReading::Count(count),
                 SeriesName::Backlog(_) => SeriesReading::Level(level),
                 SeriesName::Wait(_)
+                | SeriesName::Run(_)
                 | SeriesName::Sent(_)
                 | SeriesName::Ended(_)
                 | SeriesName::Failed(_) => SeriesReading::Observed(observed.to_vec()),
@@ -388,6 +399,7 @@ mod tests {
         same(&of(WEBHOOKS), &[7.0, 0.0, 1.0]);
         same(&of(BACKLOG), &[6.0, f64::NAN, 2.0]);
         same(&of(WAIT), &[1.95, f64::NAN, 4.0]);
+        same(&of(RUN), &[19.5, f64::NAN, 40.0]);
         assert!(of(SeriesName::Sent("nowhere")).is_empty());
         assert!(history.numbers(&WEBHOOKS, HistorySpan::Hour).is_empty(), "no step has ended");
     }
@@ -410,6 +422,7 @@ mod tests {
                 SeriesName::Webhooks(_) => SeriesReading::Count(count),
                 SeriesName::Backlog(_)
                 | SeriesName::Wait(_)
+                | SeriesName::Run(_)
                 | SeriesName::Sent(_)
                 | SeriesName::Ended(_)
                 | SeriesName::Failed(_) => SeriesReading::Level(2.0),
@@ -452,7 +465,7 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let names = (0..100).map(|_| WEBHOOKS).chain([BACKLOG]);
-        let history = History::new(names, Vec::new());
+        let history = History::new(names, |_| &[]);
         let rings = history.rings();
         let numbers: usize = rings.rings.iter().map(|ring| ring.numbers.len()).sum();
         assert_eq!(rings.names.len(), SERIES_MAX);

@@ -2,7 +2,7 @@
 
 use super::{
     history::{SeriesName, SeriesReading},
-    metrics::{FAILED, Metrics},
+    metrics::{FAILED, Metrics, SECONDS, WAITS},
 };
 use crate::domain::{ChannelName, sending::DeliveryStatus};
 use prometheus::{Histogram, IntCounter, core::Metric as _};
@@ -39,6 +39,11 @@ impl HistorySource {
     }
 }
 
+/// The bounds of the histogram of a series, as [`HistorySource::read`] counts by them.
+pub fn bounds_of(name: &SeriesName) -> &'static [f64] {
+    if matches!(name, SeriesName::Run(_)) { SECONDS } else { WAITS }
+}
+
 impl Metrics {
     /// Where the history reads a series; `None` if it is not counted here.
     pub fn history_source(
@@ -66,6 +71,10 @@ impl Metrics {
             SeriesName::Wait(kind) => {
                 let waits = self.0.job_wait_seconds.with_label_values(&[kind]);
                 Some(HistorySource::Histogram(waits))
+            }
+            SeriesName::Run(kind) => {
+                let runs = self.0.job_run_seconds.with_label_values(&[kind]);
+                Some(HistorySource::Histogram(runs))
             }
             SeriesName::Backlog(_) => None,
         }

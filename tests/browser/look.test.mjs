@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
-import { Browser, press, settled } from './support/browser.mjs';
+import { Browser, at, press, reads, rows, settled } from './support/browser.mjs';
 import { Daemon, PAUSED, PEOPLE, clients } from './support/daemon.mjs';
 
 let daemon, browser;
@@ -70,6 +70,47 @@ test('39: keys do nothing once they are switched off, and work again once they a
   await page.keyboard.press('o');
   await page.waitForURL(`${daemon.base}/`);
   await settled(page);
+});
+
+test('the keys of a row act on the row with the focus: size, pause and reset of a pool, and why of a job', async () => {
+  const page = await browser.as(daemon, 'dana');
+  const dialog = page.locator('dialog:modal');
+  await page.goto(`${daemon.base}/pools`);
+  const [, kind] = await rows(page);
+  const toRow = async () => {
+    for (const key of ['j', 'j']) await page.keyboard.press(key);
+  };
+  // No row has the focus.
+  for (const key of ['+', '-', 'p']) await page.keyboard.press(key);
+  assert.equal(await dialog.count(), 0);
+  for (const key of ['+', '-', 'p']) {
+    await toRow();
+    await page.keyboard.press(key);
+    await dialog.waitFor();
+    assert.match(await dialog.innerText(), new RegExp(kind), key);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    await settled(page);
+  }
+  // What is set is reset by its key.
+  await daemon.api(`/pools/${kind}`, 'PATCH', { size: 3 });
+  await page.goto(`${daemon.base}/pools`);
+  await toRow();
+  await page.keyboard.press('0');
+  await reads(page, 'runs as the files say');
+  // Each key is told once, and as what it does.
+  await page.keyboard.press('?');
+  await dialog.waitFor();
+  const told = await dialog.innerText();
+  assert.equal(told.split('one slot more').length, 2, told);
+  assert.match(told, /retry all that match/);
+  await page.keyboard.press('Escape');
+  // The job of the row says why it waits.
+  await page.goto(`${daemon.base}/jobs`);
+  const [first] = await rows(page);
+  await page.keyboard.press('j');
+  await page.keyboard.press('w');
+  await at(page, `/jobs/${first}`);
 });
 
 test('39: nothing moves for those who want no motion', async () => {

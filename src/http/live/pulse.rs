@@ -350,13 +350,18 @@ impl State {
     ) -> PoolNumbers {
         let kind = pool.kind.0;
         let of_kind = kinds.map(|it| it.get(kind).copied().unwrap_or_default());
-        let waits = self.history.numbers(&SeriesName::Wait(kind), HistorySpan::Hour);
-        let minute = waits.iter().rev().take(6).copied().filter(|it| !it.is_nan());
+        // The greatest of the last minute.
+        let lately = |name: SeriesName| {
+            let numbers = self.history.numbers(&name, HistorySpan::Hour);
+            let minute = numbers.iter().rev().take(6).copied().filter(|it| !it.is_nan());
+            minute.reduce(f64::max)
+        };
         PoolNumbers {
             backlog: of_kind.map(|it| it.pending),
             due_since: of_kind.and_then(|it| it.due_since),
             failed: self.metrics.throughput().failed_per_minute(kind),
-            wait_p95: minute.reduce(f64::max),
+            wait_p95: lately(SeriesName::Wait(kind)),
+            run_p95: lately(SeriesName::Run(kind)),
         }
     }
 }
@@ -368,7 +373,13 @@ pub(in crate::http) fn series(
 ) -> Vec<SeriesName> {
     let mut names: Vec<SeriesName> = WEBHOOK_OUTCOMES.map(SeriesName::Webhooks).to_vec();
     names.extend(channels.into_iter().map(SeriesName::Sent));
-    for of_kind in [SeriesName::Failed, SeriesName::Ended, SeriesName::Backlog, SeriesName::Wait] {
+    for of_kind in [
+        SeriesName::Failed,
+        SeriesName::Ended,
+        SeriesName::Backlog,
+        SeriesName::Wait,
+        SeriesName::Run,
+    ] {
         names.extend(kinds.iter().copied().map(of_kind));
     }
     names

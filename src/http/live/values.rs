@@ -44,6 +44,8 @@ pub(in crate::http) struct PoolNumbers {
     pub(in crate::http) failed: u64,
     /// The 95th percentile of the wait of the last minute, in seconds.
     pub(in crate::http) wait_p95: Option<f64>,
+    /// The same of the time from start to end.
+    pub(in crate::http) run_p95: Option<f64>,
 }
 
 /// Values that are put in by key.
@@ -78,7 +80,7 @@ pub(in crate::http) fn age(ms: i64) -> String {
 }
 
 /// A duration of a few digits, in seconds.
-fn seconds(seconds: f64) -> String {
+pub(in crate::http) fn seconds(seconds: f64) -> String {
     if seconds < 10.0 { format!("{seconds:.2}") } else { format!("{seconds:.0}") }
 }
 
@@ -164,6 +166,7 @@ pub(in crate::http) fn pools(
         let due = more.due_since.map(|since| age(now.millis_since(since)));
         put("oldest", due.unwrap_or_default());
         put("wait", more.wait_p95.map(seconds).unwrap_or_default());
+        put("run", more.run_p95.map(seconds).unwrap_or_default());
     }
     values.0
 }

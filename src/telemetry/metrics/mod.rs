@@ -66,7 +66,7 @@ pub(super) const SECONDS: &[f64] = &[
     60.0,
 ];
 /// Buckets for times in a queue, in seconds: a millisecond to an hour, in which a backlog is run.
-pub const WAITS: &[f64] = &[
+pub(super) const WAITS: &[f64] = &[
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     300.0, 900.0, 3_600.0,
 ];
@@ -104,7 +104,7 @@ pub(super) struct Families {
     pub(super) jobs: IntCounterVec,
     jobs_handed_off: IntCounterVec,
     pub(super) job_wait_seconds: HistogramVec,
-    job_run_seconds: HistogramVec,
+    pub(super) job_run_seconds: HistogramVec,
     pool_size: IntGaugeVec,
     pool_busy: IntGaugeVec,
     pool_paused: IntGaugeVec,

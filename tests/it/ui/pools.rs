@@ -37,7 +37,10 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
         .lacks("Resume");
     shown
         .has("data-live=\"pools/SMS_INBOUND_POST_PROCESS/busy\"")
-        .has("data-topics=\"pools totals\"");
+        .has("data-topics=\"pools totals\"")
+        .has("data-live=\"pools/SMS_INBOUND_POST_PROCESS/wait\"")
+        .has("data-live=\"pools/SMS_INBOUND_POST_PROCESS/run\"");
+    shown.has("data-key=\"+\"").has("data-key=\"-\"").has("data-key=\"p\"");
     // 1. Size: asked, then applied with a note and an end.
     let asked = page(&daemon, &format!("/pools?ask=size&kind={KIND}&size=16")).await;
     asked.has(&format!("{size} → 16 slots")).has("name=\"expires_in\"").has("<dialog open");
@@ -45,7 +48,7 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
     let to = leads_to(&post(&daemon, &format!("/pools/{KIND}/size"), &form).await);
     let sized = page(&daemon, &to).await;
     sized.has("has its new size").has(&format!("<s title=\"as the files say\">{size}</s>"));
-    sized.has("&lt;b&gt;Monday").has("by <bdi dir=\"auto\">admin</bdi>").has(", until ");
+    sized.has("data-key=\"0\"").has("&lt;b&gt;Monday").has("by <bdi dir=\"auto\">admin</bdi>").has(", until ");
     let set = pool(&daemon).await;
     assert_eq!((&set["size"], &set["override"]["size"]), (&16.into(), &16.into()), "{set}");
     assert!(set["override"]["expires_at"].is_string());

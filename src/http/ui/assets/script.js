@@ -424,7 +424,9 @@
     const link = isGo && one(`.rail [data-go="${CSS.escape(event.key)}"]`);
     if (link) { event.preventDefault(); go(link.href); return; }
     if (event.key === 'g') { before = Date.now(); return; }
-    const own = event.key.length === 1 && all(`main [data-key="${CSS.escape(event.key)}"]`).find((it) => !it.disabled && it.checkVisibility());
+    // Those that stand in a row act on the row with the focus.
+    const row = at.closest('tr');
+    const own = event.key.length === 1 && all(`main [data-key="${CSS.escape(event.key)}"]`).find((it) => !it.disabled && it.checkVisibility() && (it.closest('tr') ?? row) === row);
     if (own) { event.preventDefault(); if (own.matches('textarea, input')) own.focus(); else own.click(); if (own.matches('[data-then]')) one('input:not([type=hidden])', own.parentElement)?.focus(); return; }
     const action = Object.hasOwn(keys, event.key) && keys[event.key];
     if (action) { event.preventDefault(); action(); }
@@ -443,8 +445,8 @@
     add(list, 'h2', 'Keys');
     const table = add(list, 'dl', '', 'dl mt');
     const row = (key, text) => { add(add(table, 'dt'), 'kbd', key); add(table, 'dd', text); };
-    for (const it of all('main [data-key]')) row(it.dataset.key, it.dataset.keyName || it.textContent.replace(/\s+/g, ' ').trim().slice(0, 60));
-    for (const [key, text] of [['/', 'search'], ['j', 'next row'], ['k', 'row before'], ['x', 'select the row'], ['X', 'select all that match'],
+    for (const it of new Map(all('main [data-key]').map((it) => [it.dataset.key, it])).values()) row(it.dataset.key, it.dataset.keyName || it.textContent.replace(/\s+/g, ' ').trim().slice(0, 60));
+    for (const [key, text] of [['/', 'search'], ['j', 'next row'], ['k', 'row before'], ['x', 'select the row'], ['X', 'retry all that match'],
       ['.', 'show what is new'], ['L', 'copy the link of this page'], ['?', 'these keys']]) row(key, text);
     for (const it of all('.rail > ul > li:not(.only) [data-go]')) row(`g ${it.dataset.go}`, one('span', it).textContent);
     const close = add(add(list, 'p', '', 'mt'), 'button', 'Close', 'btn');

@@ -277,7 +277,7 @@ fn row(visit: &Visit, job: &JobView) -> TableRow {
     let dash = || html! { span.z { "–" } };
     let cells = [
         html! {
-            a.mono.kd href=(visit.to(&format!("/jobs/{}", job.id))) { (job.kind) }
+            a.mono.kd href=(visit.to(&format!("/jobs/{}", job.id))) data-key="w" data-key-name="why" { (job.kind) }
             span.sub { (id(job.id)) }
         },
         html! {

@@ -4,6 +4,7 @@ use crate::{
     domain::Timestamp,
     http::{
         api::pools::{PoolJson, PoolOverrideJson},
+        live::values::seconds,
         ui::{
             jobs::link_of,
             parts::{
@@ -21,6 +22,8 @@ use std::fmt::Write as _;
 const DRAWN_MAX: usize = 32;
 /// The room of a drawn slot, in pixels.
 const SLOT_WIDTH: usize = 6;
+/// What the key `p` does.
+const PAUSES: &str = "pause or resume the row";
 /// A job that has been due for longer is late.
 const LATE_MS: i64 = 300_000;
 
@@ -33,7 +36,7 @@ pub(super) fn table(visit: &Visit, pools: &[PoolJson], is_fresh: bool) -> Markup
         Column::new("slots"),
         Column::new("busy").beside(),
         Column::number("backlog, oldest due"),
-        Column::number("wait p95"),
+        Column::number("wait p95, run p95"),
         Column::number("done/s, failed"),
         Column::new("what holds it").below(),
         Column::number("do").unnamed().below(),
@@ -55,7 +58,7 @@ fn row(visit: &Visit, pool: &PoolJson, is_fresh: bool) -> TableRow {
         html! {
             a.mono.kd href=(visit.to_with("/jobs", &[("kind", pool.kind)])) title=(pool.kind) { (pool.kind) }
             span.sub {
-                (state(pool)) (key("state").whole(pool.state)) (key("size").whole(pool.size))
+                (state(pool, now)) (key("state").whole(pool.state)) (key("size").whole(pool.size))
                 @if pool.restarts > 0 { " " (pool.restarts) " restarts" }
             }
         },
@@ -72,8 +75,11 @@ fn row(visit: &Visit, pool: &PoolJson, is_fresh: bool) -> TableRow {
             }
         },
         {
-            let wait = wait_p95(visit, pool.kind);
-            html! { (key("wait").text(wait.as_deref())) @if wait.is_some() { " s" } }
+            let (wait, run) = lately(visit, pool.kind);
+            let shown = |name: &str, p95: Option<String>| {
+                html! { (key(name).text(p95.as_deref())) @if p95.is_some() { " s" } }
+            };
+            two(shown("wait", wait), shown("run", run))
         },
         two(per_second(per_minute(pool.ended_per_minute) / 60.0), failed(pool)),
         held(visit, pool),
@@ -82,18 +88,22 @@ fn row(visit: &Visit, pool: &PoolJson, is_fresh: bool) -> TableRow {
     TableRow::new(cells).keyed(pool.kind)
 }
 
-/// How long jobs of the kind waited for a slot here lately, in seconds, as the script is told it.
-fn wait_p95(visit: &Visit, kind: &str) -> Option<String> {
+/// How long jobs of the kind waited for a slot here lately, and how long they ran, in seconds, as
+/// the script is told it.
+fn lately(visit: &Visit, kind: &str) -> (Option<String>, Option<String>) {
     let pools = visit.state().board.pools();
-    let pool = pools.iter().find(|it| it.kind.0 == kind)?;
-    let seconds = visit.state().pool_numbers(pool, None).wait_p95?;
-    Some(if seconds < 10.0 { format!("{seconds:.2}") } else { format!("{seconds:.0}") })
+    let Some(pool) = pools.iter().find(|it| it.kind.0 == kind) else { return (None, None) };
+    let numbers = visit.state().pool_numbers(pool, None);
+    (numbers.wait_p95.map(seconds), numbers.run_p95.map(seconds))
 }
 
-fn state(pool: &PoolJson) -> Markup {
-    match pool.state {
-        "paused" => StateMark::PAUSED.badge(),
-        "backing_off" => StateMark::BACKING_OFF.badge(),
+fn state(pool: &PoolJson, now: Timestamp) -> Markup {
+    match (pool.state, pool.resumes_at) {
+        ("paused", _) => StateMark::PAUSED.badge(),
+        ("backing_off", Some(at)) => {
+            html! { (StateMark::BACKING_OFF.badge()) " until " (clock(at, now)) }
+        }
+        ("backing_off", None) => StateMark::BACKING_OFF.badge(),
         _ if pool.leaving > 0 => StateMark::new(Tone::Busy, Sign::Run, "shrinking").quiet(),
         _ => StateMark::RUNNING.quiet(),
     }
@@ -119,9 +129,11 @@ fn stepper(pool: &PoolJson) -> Markup {
     let label = format!("slots of {}", pool.kind);
     html! {
         form.step action=(with_query("/pools", [])) {
-            a href=(ask(pool.size.saturating_sub(1).max(1))) aria-label={ "one slot less for " (pool.kind) } { "−" }
+            a href=(ask(pool.size.saturating_sub(1).max(1))) aria-label={ "one slot less for " (pool.kind) }
+                data-key="-" data-key-name="one slot less for the row" { "−" }
             input name="size" inputmode="numeric" value=(pool.size) aria-label=(label) autocomplete="off";
-            a href=(ask(pool.size + 1)) aria-label={ "one slot more for " (pool.kind) } { "+" }
+            a href=(ask(pool.size + 1)) aria-label={ "one slot more for " (pool.kind) }
+                data-key="+" data-key-name="one slot more for the row" { "+" }
             input type="hidden" name="kind" value=(pool.kind);
             input type="hidden" name="ask" value="size";
         }
@@ -138,7 +150,7 @@ fn origin(visit: &Visit, kind: &str, set: &PoolOverrideJson) -> Markup {
             @if visit.viewer.may_operate() {
                 " "
                 (post_form(&format!("/pools/{kind}/reset"), html! {
-                    button.lnk aria-label={ "Reset " (kind) } { "Reset" }
+                    button.lnk aria-label={ "Reset " (kind) } data-key="0" data-key-name="reset the row" { "Reset" }
                 }))
             }
         }
@@ -214,10 +226,10 @@ fn buttons(visit: &Visit, pool: &PoolJson) -> Markup {
     html! {
         @if pool.paused {
             (post_form(&format!("/pools/{}/resume", pool.kind), html! {
-                button.btn.tight aria-label={ "Resume " (pool.kind) } { (Sign::Run) "Resume" }
+                button.btn.tight aria-label={ "Resume " (pool.kind) } data-key="p" data-key-name=(PAUSES) { (Sign::Run) "Resume" }
             }))
         } @else {
-            a.btn.tight.quiet href=(ask) aria-label={ "Pause " (pool.kind) } { "Pause …" }
+            a.btn.tight.quiet href=(ask) aria-label={ "Pause " (pool.kind) } data-key="p" data-key-name=(PAUSES) { "Pause …" }
         }
     }
 }
@@ -225,6 +237,39 @@ fn buttons(visit: &Visit, pool: &PoolJson) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_that_backs_off_says_until_when() {
+        let at = Timestamp::from_millis(1_768_744_991_120);
+        let pool = |state: &'static str, resumes_at: Option<Timestamp>| PoolJson {
+            kind: "A",
+            size: 4,
+            configured_size: 4,
+            busy: 0,
+            leaving: 0,
+            claimed: 0,
+            paused: false,
+            state,
+            r#override: None,
+            ignores_overrides: false,
+            backlog: None,
+            due_since: None,
+            held_by: None,
+            restarts: 3,
+            resumes_at,
+            max_attempts: 5,
+            timeout_ms: 60_000,
+            ended_per_minute: 0,
+            failed_per_minute: 0,
+        };
+        let shown = |state: &'static str, resumes_at: Option<Timestamp>| {
+            super::state(&pool(state, resumes_at), at.plus_millis(-5_000)).into_string()
+        };
+        let backing_off = shown("backing_off", Some(at));
+        assert!(backing_off.contains(" until <time datetime=\"2026-01-18T"), "{backing_off}");
+        assert!(!shown("backing_off", None).contains("until"));
+        assert!(!shown("running", Some(at)).contains("until"));
+    }
 
     #[test]
     fn slots_are_drawn_as_they_are() {
