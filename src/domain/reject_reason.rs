@@ -57,6 +57,14 @@ impl RejectReason {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
+    /// The reason with which a note begins, as [`RejectReason::with_note`] made it.
+    pub fn of_note(note: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| {
+            let rest = note.strip_prefix(reason.in_words());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+        })
+    }
+
     /// What is stored with the draft: the reason, and what the person adds.
     pub fn with_note(self, note: Option<&str>) -> String {
         match note {
@@ -79,5 +87,13 @@ mod tests {
         assert_eq!(RejectReason::parse("Other"), None);
         assert_eq!(RejectReason::WrongTone.with_note(Some("too pushy")), "wrong tone: too pushy");
         assert_eq!(RejectReason::Other.with_note(None), "other");
+        for reason in RejectReason::ALL {
+            for note in [None, Some("too pushy")] {
+                assert_eq!(RejectReason::of_note(&reason.with_note(note)), Some(reason));
+            }
+        }
+        for note in ["", "others", "no price", "Wrong tone", "wrong tone,"] {
+            assert_eq!(RejectReason::of_note(note), None, "{note}");
+        }
     }
 }

@@ -45,6 +45,7 @@ pub use self::{
         MessageRow, ModelCallFilter, ModelCallRow, OptOutRow, Page, QuarantineFilter,
         QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow, ReceivedTables, Rewriting,
         SearchHit, SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter, WaitingFor,
+        DECISIONS_MAX, DecisionOfPerson,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},

@@ -6,7 +6,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Id, Timestamp},
     http::{
         openapi::{ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, get},
         problem::Problem,
@@ -16,6 +16,7 @@ use crate::{
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// The parameters of the audit log.
 const PARAMETERS: [ApiParameter; 8] = [
@@ -51,6 +52,9 @@ pub(in crate::http) struct DecidedLately {
     pub(in crate::http) approved: usize,
     /// The last one.
     pub(in crate::http) last_at: Option<Timestamp>,
+    /// How long it took from the draft to the decision, in milliseconds: half of these took as
+    /// long, or less.
+    pub(in crate::http) median_ms: Option<i64>,
 }
 
 impl ApiState {
@@ -69,12 +73,33 @@ impl ApiState {
             ..AuditFilter::default()
         };
         let rows = self.desk.audit(filter, DECIDED_MAX, None).await?.items;
+        let decided: Vec<(Id, Timestamp)> = rows
+            .iter()
+            .filter_map(|row| {
+                let draft = row.target.as_deref()?.parse().ok()?;
+                Some((draft, Timestamp::from_millis(row.happened_at.0)))
+            })
+            .collect();
+        let made = self.desk.drafts_made(decided.iter().map(|it| it.0).collect()).await?;
         Ok(DecidedLately {
             count: rows.len(),
             approved: rows.iter().filter(|row| row.action == APPROVE).count(),
             last_at: rows.first().map(|row| Timestamp::from_millis(row.happened_at.0)),
+            median_ms: median_ms(&decided, &made.into_iter().collect()),
         })
     }
+}
+
+/// The median of the times from drafts to their decisions. A draft that was written anew after its
+/// decision does not count, and neither does one that is gone.
+fn median_ms(decided: &[(Id, Timestamp)], made: &HashMap<Id, Timestamp>) -> Option<i64> {
+    let took = |(draft, at): &(Id, Timestamp)| {
+        let took = at.millis_since(*made.get(draft)?);
+        (took >= 0).then_some(took)
+    };
+    let mut all: Vec<i64> = decided.iter().filter_map(took).collect();
+    all.sort_unstable();
+    all.get(all.len().saturating_sub(1) / 2).copied()
 }
 
 /// `GET /audit`. A page may have fewer rows than asked for, and yet a next one.
@@ -136,6 +161,29 @@ impl<'a> AuditJson<'a> {
             note: row.note.as_deref(),
             node: row.node.map(RowKey),
             request_id: row.request_id.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_decisions_took_as_long_as_the_median_or_less() {
+        let at = Timestamp::from_millis;
+        let made: HashMap<Id, Timestamp> = [(1, at(0)), (2, at(0)), (3, at(0)), (4, at(500))].into();
+        for (decided, expected) in [
+            (&[][..], None),
+            (&[(1, 70)], Some(70)),
+            (&[(1, 70), (2, 10)], Some(10)),
+            (&[(1, 70), (2, 10), (3, 30)], Some(30)),
+            // Made anew since, and gone.
+            (&[(1, 70), (4, 400), (9, 5)], Some(70)),
+        ] {
+            let decided: Vec<(Id, Timestamp)> =
+                decided.iter().map(|(id, millis)| (*id, at(*millis))).collect();
+            assert_eq!(median_ms(&decided, &made), expected, "{decided:?}");
         }
     }
 }

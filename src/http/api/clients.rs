@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     config::{Client, ClientChannel, Config},
-    domain::Timestamp,
+    domain::{RejectReason, Timestamp},
     http::{
         admin,
         openapi::{ApiEndpoint, AutoReplyWord, PAGE, get},
     },
-    store::{ClientNumbers, Totals, wall_clock},
+    store::{ClientNumbers, DecisionOfPerson, StoreError, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -36,6 +36,9 @@ const OWN: char = '_';
 const SILENT_TIMES: i64 = 5;
 const SILENT_MIN_MS: i64 = 3_600_000;
 
+/// The place of rejections without a reason.
+const NO_REASON: &str = "none";
+
 /// `GET /clients`, in the order of their ids: those of the configuration, and those that are not in
 /// it and have jobs. It also answers without the database; then `pending` and `running` are `null`.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
@@ -58,7 +61,9 @@ pub(super) async fn show(
     let mut known = state.known_clients().await;
     known.read_facts(&state, |id| id == path.as_str()).await;
     let client = known.list().into_iter().find(|it| it.id == path.as_str());
-    objects::object(client.ok_or_else(|| no_such("client", path))?)
+    let client = client.ok_or_else(|| no_such("client", &path))?;
+    let decisions = state.decisions_of(&path).await.ok();
+    objects::object(ClientJson { decisions, ..client })
 }
 
 /// The clients of a moment, and what is known of them.
@@ -73,6 +78,18 @@ pub(in crate::http) struct KnownClients {
 }
 
 impl ApiState {
+    /// What people decided about the newest drafts of a client.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(in crate::http) async fn decisions_of(
+        &self,
+        client: &str,
+    ) -> Result<DecisionsJson, StoreError> {
+        let channels = self.channels.iter().map(|it| it.0.to_owned()).collect();
+        Ok(DecisionsJson::of(&self.desk.decisions_of(client.to_owned(), channels).await?))
+    }
+
     /// The clients of the configuration, and those that are not in it and have jobs.
     pub(in crate::http) async fn known_clients(&self) -> KnownClients {
         let totals = self.totals().await.ok();
@@ -189,6 +206,29 @@ pub(in crate::http) struct ClientJson<'a> {
     pub(in crate::http) drafts_pending: Option<i64>,
     pub(in crate::http) quarantined: Option<i64>,
     pub(in crate::http) uncertain: Option<i64>,
+    /// What people decided about its drafts; `null` in the list, and without the database.
+    pub(in crate::http) decisions: Option<DecisionsJson>,
+}
+
+/// What people decided about the newest drafts of a client, of which at most 200 are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
+pub(in crate::http) struct DecisionsJson {
+    pub(in crate::http) decided: usize,
+    pub(in crate::http) rejected: usize,
+    /// How many were rejected for each reason; `none` counts those without one.
+    pub(in crate::http) reasons: BTreeMap<&'static str, usize>,
+}
+
+impl DecisionsJson {
+    fn of(decisions: &[DecisionOfPerson]) -> Self {
+        let mut counted = Self { decided: decisions.len(), ..Self::default() };
+        for decision in decisions.iter().filter(|it| it.is_rejected) {
+            let reason = decision.note.as_deref().and_then(RejectReason::of_note);
+            counted.rejected += 1;
+            *counted.reasons.entry(reason.map_or(NO_REASON, RejectReason::as_str)).or_default() += 1;
+        }
+        counted
+    }
 }
 
 #[derive(Debug, PartialEq, JsonSchema, Serialize)]
@@ -222,6 +262,7 @@ impl<'a> ClientJson<'a> {
             drafts_pending: None,
             quarantined: None,
             uncertain: None,
+            decisions: None,
         }
     }
 
@@ -299,6 +340,24 @@ mod tests {
             };
             assert_eq!(is_silent(&facts, now), expected, "{minutes} {usual_minutes:?}");
         }
+    }
+
+    #[test]
+    fn rejections_are_counted_by_their_reasons() {
+        let decision = |draft_id, note: Option<&str>| DecisionOfPerson {
+            draft_id,
+            is_rejected: note.is_some(),
+            note: note.filter(|it| !it.is_empty()).map(str::to_owned),
+        };
+        let counted = DecisionsJson::of(&[
+            decision(5, None),
+            decision(4, Some("wrong tone: too pushy")),
+            decision(3, Some("wrong tone")),
+            decision(2, Some("")),
+            decision(1, Some("in my own words")),
+        ]);
+        assert_eq!((counted.decided, counted.rejected), (5, 4));
+        assert_eq!(counted.reasons, BTreeMap::from([("none", 2), ("wrong_tone", 2)]));
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod stopping;
 pub(super) use self::config::NextValueJson;
 pub(super) use self::{
     audit::{DECIDED_MAX, DecidedLately},
-    clients::{ChannelOfClient, ClientJson},
+    clients::{ChannelOfClient, ClientJson, DecisionsJson},
     config::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
     decisions::{reason_in, time_ahead},
     deliveries::DELIVERY_STATUSES,

@@ -64,12 +64,7 @@ impl ApiState {
     }
 }
 
-fn stop(
-    actors: &[ActorView],
-    pools: &[PoolView],
-    timeout: Duration,
-    now: Timestamp,
-) -> StopJson {
+fn stop(actors: &[ActorView], pools: &[PoolView], timeout: Duration, now: Timestamp) -> StopJson {
     let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
     let ends_at = now.plus_millis(timeout_ms);
     let running = |(actor, job): (&ActorView, Id)| {

@@ -14,9 +14,11 @@ use super::{
 };
 use crate::{
     config::{Client, ClientChannel},
-    domain::received::UNTRACED_OUTCOMES,
+    domain::{RejectReason, received::UNTRACED_OUTCOMES},
     http::{
-        api::{ChannelOfClient, ClientJson, ConfigMoment, ReceivedJson, ReceivedQuery},
+        api::{
+            ChannelOfClient, ClientJson, ConfigMoment, DecisionsJson, ReceivedJson, ReceivedQuery,
+        },
         problem::Problem,
     },
 };
@@ -38,6 +40,8 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
         .find(|it| it.id == id)
         .ok_or_else(|| Problem::not_found("there is no client at this address"))?;
     let config = visit.state().config.get();
+    let decided =
+        if known.is_counted() { visit.api().decisions_of(id).await.ok() } else { None };
     let body = html! {
         p.crumb.sm { a href=(visit.to("/clients")) { "Clients" } }
         div.head {
@@ -53,6 +57,7 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
             }
         }
         (waits(&visit, client))
+        div data-part="decisions" { (decisions(&visit, id, decided.as_ref())) }
         @if let Some(configured) = config.client(id) { (channels(&visit, client, configured)) }
         (refused(&visit, id).await?)
         (values(&visit, id))
@@ -76,6 +81,53 @@ fn waits(visit: &Visit, client: &ClientJson<'_>) -> Markup {
             @if let Some(zone) = client.timezone { dt { "Time zone" } dd { (zone) } }
         }
     }
+}
+
+/// How many of the answers that people looked at they rejected, and why.
+fn decisions(visit: &Visit, client: &str, decided: Option<&DecisionsJson>) -> Markup {
+    let Some(decided) = decided.filter(|it| it.decided > 0) else { return html! {} };
+    let log = visit.to_with("/audit", &[("client", ""), ("action", "draft.reject")]);
+    html! {
+        section.sec aria-labelledby="decisions" {
+            h2 #decisions { "What people decided" }
+            p.sm.mut {
+                "about the newest " (count_of(decided.decided)) " drafts of " (client) " that somebody looked at"
+            }
+            p.ut {
+                (count_of(decided.rejected)) " rejected, " b { (percent(decided.rejected, decided.decided)) " %" }
+                @if visit.viewer.clients.is_none() { " " a.sm href=(log) { "Rejections in the audit log" } }
+            }
+            @if !decided.reasons.is_empty() {
+                dl.dl.ut {
+                    @for (reason, count) in by_count(decided) {
+                        dt { (reason) }
+                        dd { (count_of(count)) " " span.mut { (percent(count, decided.decided)) " %" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reasons in words, the most frequent first.
+fn by_count(decided: &DecisionsJson) -> Vec<(&'static str, usize)> {
+    let in_words = |word: &'static str| match RejectReason::parse(word) {
+        Some(reason) => reason.in_words(),
+        None => "no reason",
+    };
+    let mut reasons: Vec<(&'static str, usize)> =
+        decided.reasons.iter().map(|(word, count)| (in_words(word), *count)).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    reasons
+}
+
+fn count_of(count: usize) -> Markup {
+    number(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+/// How many of a hundred.
+fn percent(part: usize, of: usize) -> usize {
+    (part * 100 + of / 2).checked_div(of).unwrap_or_default()
 }
 
 /// The addresses to give to providers.

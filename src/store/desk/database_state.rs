@@ -57,8 +57,7 @@ async fn state(db: &Database) -> Result<DatabaseState, StoreError> {
     let rows = read(db.api(), sql, []).await?;
     let row = rows.first().ok_or_else(broken)?;
     let (version, bytes): (String, i64) = (row.try_get("", "version")?, row.try_get("", "bytes")?);
-    let oldest_transaction_ms =
-        if db.is_sqlite() { None } else { row.try_get("", "oldest_ms")? };
+    let oldest_transaction_ms = if db.is_sqlite() { None } else { row.try_get("", "oldest_ms")? };
     let log_bytes = match &db.connections().log_path {
         // Without a log yet, it has no bytes.
         Some(path) => Some(tokio::fs::metadata(path).await.map_or(0, |file| file.len())),

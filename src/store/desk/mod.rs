@@ -7,6 +7,7 @@ mod audit;
 pub(in crate::store) mod by_hand;
 mod client_numbers;
 mod database_state;
+mod decided;
 mod decisions;
 mod deliveries;
 mod erase;
@@ -37,6 +38,7 @@ pub use self::{
     by_hand::{JobAction, JobActionError},
     client_numbers::{COUNTED_MAX, ClientNumbers},
     database_state::DatabaseState,
+    decided::{DECISIONS_MAX, DecisionOfPerson},
     decisions::{DecisionError, DraftDecision, Rewriting, SeenDraft},
     deliveries::{DeliveryFilter, DeliveryRow},
     erase::Erased,

@@ -14,7 +14,10 @@ mod rescue;
 
 pub use self::rescue::{Rescued, rescue};
 use self::{
-    canary::Canary, chore_timer::{ChoreTimer, EVERY_MS}, chores::LeaderChores, lost_runs::LostRuns,
+    canary::Canary,
+    chore_timer::{ChoreTimer, EVERY_MS},
+    chores::LeaderChores,
+    lost_runs::LostRuns,
     rescue::Rescuer,
 };
 use crate::{

@@ -228,7 +228,10 @@ async fn the_tiles_of_a_client_count_what_their_lists_show() {
     for (clients, count) in [("demo", 2), ("other", 1), ("demo,other", 3), ("nobody", 0)] {
         let of = page(&daemon, &format!("/?client={clients}")).await;
         let held = tile(&of.html, "Quarantined");
-        assert!(held.contains(&format!("/received?tab=quarantine&amp;client={clients}\"")), "{held}");
+        assert!(
+            held.contains(&format!("/received?tab=quarantine&amp;client={clients}\"")),
+            "{held}"
+        );
         let counted = if count > 0 { format!(" {count}</b>") } else { "–</span></b>".to_owned() };
         assert!(held.replace("</svg>", " ").contains(&counted), "{held}");
         // What is known of all clients only says so, and leads to all.

@@ -174,7 +174,16 @@ on_both_daemons! {
         let to = kim.sends(&lead, &[("do", "approve")]).await.unwrap();
         assert_eq!(to, format!("/leads/{first_lead}?done=approved.{first}"));
         kim.opens(&to).await.has("leaves in").has("Approved, not sent");
-        kim.opens("/inbox").await.has("No draft waits.").has("approved in a day").lacks("data-row");
+        let decided = kim.opens("/inbox").await;
+        decided.has("No draft waits.").has("approved in a day").lacks("data-row");
+        // Two of four decisions rejected, for reasons that the client's page counts.
+        decided.has(", median ").has("50 % rejected");
+        let client = kim.opens("/clients/acme").await;
+        client.has("drafts of acme that somebody looked at").has("2 rejected, ").has("67 %");
+        client.has("<dt>wrong tone</dt>").has("<dt>other</dt>").lacks("not ours");
+        let told = api(&daemon, "/clients/acme").await;
+        let decisions = json!({"decided": 3, "rejected": 2, "reasons": {"other": 1, "wrong_tone": 1}});
+        assert_eq!(told.body["decisions"], decisions, "{told:?}");
         assert!(kim.sends(&inbox, &[("do", "reject:no_such")]).await.is_err_and(|it| it.status == 400));
 
         // All of it is in the audit log, under the name of the person.

@@ -48,7 +48,11 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
     let to = leads_to(&post(&daemon, &format!("/pools/{KIND}/size"), &form).await);
     let sized = page(&daemon, &to).await;
     sized.has("has its new size").has(&format!("<s title=\"as the files say\">{size}</s>"));
-    sized.has("data-key=\"0\"").has("&lt;b&gt;Monday").has("by <bdi dir=\"auto\">admin</bdi>").has(", until ");
+    sized
+        .has("data-key=\"0\"")
+        .has("&lt;b&gt;Monday")
+        .has("by <bdi dir=\"auto\">admin</bdi>")
+        .has(", until ");
     let set = pool(&daemon).await;
     assert_eq!((&set["size"], &set["override"]["size"]), (&16.into(), &16.into()), "{set}");
     assert!(set["override"]["expires_at"].is_string());

@@ -69,7 +69,9 @@ fn size(state: &DatabaseState) -> Markup {
 fn oldest(state: Option<&DatabaseState>) -> Markup {
     match state {
         None => told(None),
-        Some(DatabaseState { log_bytes: Some(_), .. }) => html! { span.mut { "SQLite does not tell" } },
+        Some(DatabaseState { log_bytes: Some(_), .. }) => {
+            html! { span.mut { "SQLite does not tell" } }
+        }
         Some(DatabaseState { oldest_transaction_ms: Some(ms), .. }) if *ms > OLD_MS => {
             html! { b { (duration(*ms)) } ": it keeps vacuum from its work" }
         }

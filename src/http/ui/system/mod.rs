@@ -13,9 +13,7 @@ use super::{
     command::copy_command,
     frame::{PageContent, PagePlace},
     health::{Health, wrong_list},
-    parts::{
-        Sign, StateMark, Tone, ago, banner, clock, duration, note, number, outside, since,
-    },
+    parts::{Sign, StateMark, Tone, ago, banner, clock, duration, note, number, outside, since},
     visit::Visit,
 };
 use crate::{
@@ -163,7 +161,9 @@ fn must_hold(visit: &Visit, totals: Option<&Totals>) -> Markup {
 /// The node that does the chores for all, by what was last read.
 fn leader(totals: Option<&Totals>) -> Markup {
     let leader = totals.and_then(|it| it.nodes.iter().find(|node| node.leads));
-    let Some(leader) = leader else { return html! { span.z { "no node, or one that was not read yet" } } };
+    let Some(leader) = leader else {
+        return html! { span.z { "no node, or one that was not read yet" } };
+    };
     let said = leader.status.as_deref().and_then(NodeStatus::read);
     html! {
         @if let Some(said) = said { (outside(&said.host)) " " }

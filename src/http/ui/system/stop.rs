@@ -38,8 +38,9 @@ fn mark(stop: &StopJson) -> StateMark {
 }
 
 fn sentence(stop: &StopJson, waits: &str) -> String {
-    let jobs =
-        |count: usize| if count == 1 { "1 job runs".to_owned() } else { format!("{count} jobs run") };
+    let jobs = |count: usize| {
+        if count == 1 { "1 job runs".to_owned() } else { format!("{count} jobs run") }
+    };
     match (stop.running, stop.may_be_cut_off) {
         (0, _) => "No job runs here: it ends at once.".to_owned(),
         (running, 0) => format!(

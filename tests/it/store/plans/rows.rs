@@ -1011,6 +1011,10 @@ fn lists() -> Vec<Row> {
             .note("a rare status")
             .of(51)
             .finds(1),
+        api("READ_DRAFTS_MADE", [ids(spread)]).finds(300),
+        api("LIST_DECIDED_DRAFTS", [on_sms(&["rare".to_owned(), "c7".to_owned()], "superseded"), number(200)])
+            .of(201)
+            .finds(201),
         api("LIST_SNOOZED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
             .of(51)
             .finds(0),
