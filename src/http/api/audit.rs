@@ -172,7 +172,8 @@ mod tests {
     #[test]
     fn half_of_the_decisions_took_as_long_as_the_median_or_less() {
         let at = Timestamp::from_millis;
-        let made: HashMap<Id, Timestamp> = [(1, at(0)), (2, at(0)), (3, at(0)), (4, at(500))].into();
+        let made: HashMap<Id, Timestamp> =
+            [(1, at(0)), (2, at(0)), (3, at(0)), (4, at(500))].into();
         for (decided, expected) in [
             (&[][..], None),
             (&[(1, 70)], Some(70)),

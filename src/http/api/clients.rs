@@ -225,7 +225,8 @@ impl DecisionsJson {
         for decision in decisions.iter().filter(|it| it.is_rejected) {
             let reason = decision.note.as_deref().and_then(RejectReason::of_note);
             counted.rejected += 1;
-            *counted.reasons.entry(reason.map_or(NO_REASON, RejectReason::as_str)).or_default() += 1;
+            *counted.reasons.entry(reason.map_or(NO_REASON, RejectReason::as_str)).or_default() +=
+                1;
         }
         counted
     }

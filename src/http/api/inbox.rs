@@ -127,8 +127,8 @@ impl ApiState {
         let client = query.values("client");
         let limit = query.limit()?;
         for name in ["channel", "tag", "campaign"] {
-            if view != InboxView::Drafts && !query.values(name).is_empty() {
-                let detail = format!("`{name}` goes with the view `drafts` only");
+            if view.waiting_for().is_none() && !query.values(name).is_empty() {
+                let detail = format!("`{name}` goes with the views `drafts`, `attention` and `snoozed` only");
                 return Err(Problem::bad_request(name, detail));
             }
         }

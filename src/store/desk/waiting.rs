@@ -17,15 +17,17 @@ use crate::store::engine::{
 use std::collections::{HashMap, HashSet};
 
 sql! {
-    /// Those of these drafts with a tag, of a campaign and with a text in the name, company,
-    /// address or phone number of the lead. Each filter is off if its number is 0. By primary keys.
+    /// Those of these drafts with a tag, of a campaign, on a channel and with a text in the name,
+    /// company, address or phone number of the lead. Each filter is off if its number is 0. By
+    /// primary keys.
     static MATCH_DRAFTS =
         "select d.id from drafts d join leads l on l.id = d.lead_id where d.id @ids($1) \
            and ($2 = 0 or d.tag in (select f.value from @rows($3, value text) f)) \
            and ($4 = 0 or l.campaign_id in (select f.value from @rows($5, value bigint) f)) \
            and ($6 = 0 or lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '')) like lower($7) escape '\\' \
              or lower(l.company_name) like lower($7) escape '\\' or lower(l.email) like lower($7) escape '\\' \
-             or l.phone like $7 escape '\\')";
+             or l.phone like $7 escape '\\') \
+           and ($8 = 0 or d.channel in (select f.value from @rows($9, value text) f))";
 }
 
 /// How many drafts one search reads.
@@ -54,8 +56,19 @@ pub struct WaitingFilter {
 
 impl WaitingFilter {
     /// True if drafts are read and then selected among.
-    const fn is_sought(&self) -> bool {
-        !self.tag.is_empty() || !self.campaign.is_empty() || self.text.is_some()
+    fn is_sought(&self) -> bool {
+        !self.tag.is_empty()
+            || !self.campaign.is_empty()
+            || self.text.is_some()
+            || !self.sought_channels().is_empty()
+    }
+
+    /// The channels that no index selects by.
+    fn sought_channels(&self) -> &[String] {
+        match self.why {
+            WaitingFor::Decision => &[],
+            WaitingFor::Help | WaitingFor::Time => &self.channel,
+        }
     }
 }
 
@@ -124,6 +137,8 @@ async fn matching(
         column("value", filter.campaign.iter())?,
         count(usize::from(text.is_some())),
         text.unwrap_or_default().into(),
+        count(filter.sought_channels().len()),
+        column("value", filter.sought_channels())?,
     ];
     let mut matching: HashSet<Id> = HashSet::new();
     for row in read(reader, &MATCH_DRAFTS, values).await? {

@@ -438,7 +438,7 @@ pub(super) struct WaitingDrafts {
 
 impl WaitingDrafts {
     /// Those of these clients and channels; of all if none are given. Only drafts that are to be
-    /// decided now are selected by channel.
+    /// decided now are selected by channel here.
     pub(super) async fn of(
         reader: &Sessions,
         why: WaitingFor,

@@ -178,10 +178,10 @@ on_both_daemons! {
         decided.has("No draft waits.").has("approved in a day").lacks("data-row");
         // Two of four decisions rejected, for reasons that the client's page counts.
         decided.has(", median ").has("50 % rejected");
-        let client = kim.opens("/clients/acme").await;
-        client.has("drafts of acme that somebody looked at").has("2 rejected, ").has("67 %");
+        let client = kim.opens("/clients/demo").await;
+        client.has("drafts of demo that somebody looked at").has("2 rejected, ").has("67 %");
         client.has("<dt>wrong tone</dt>").has("<dt>other</dt>").lacks("not ours");
-        let told = api(&daemon, "/clients/acme").await;
+        let told = api(&daemon, "/clients/demo").await;
         let decisions = json!({"decided": 3, "rejected": 2, "reasons": {"other": 1, "wrong_tone": 1}});
         assert_eq!(told.body["decisions"], decisions, "{told:?}");
         assert!(kim.sends(&inbox, &[("do", "reject:no_such")]).await.is_err_and(|it| it.status == 400));
@@ -243,7 +243,21 @@ on_both_daemons! {
         let to = kim.sends(&inbox, &[("do", "snooze:4h")]).await.unwrap();
         assert_eq!(to, format!("/inbox?draft={second}&done=snoozed.{first}"));
         kim.opens(&to).await.has("is put off until").lacks(&row).has("Inbox · 1 draft waits");
-        kim.opens("/inbox?view=snoozed").await.has(&row);
+        kim.opens("/inbox?view=snoozed").await.has(&row).has("name=\"channel\"").has("name=\"tag\"");
+        // The filters of drafts go with what is put off, too.
+        for (filter, is_listed) in [
+            ("channel=sms", true),
+            ("channel=email", false),
+            ("channel=email,sms", true),
+            ("tag=Call+Requested", true),
+            ("tag=Interested&channel=sms", false),
+            ("campaign=7", false),
+        ] {
+            let listed = kim.opens(&format!("/inbox?view=snoozed&{filter}")).await;
+            assert_eq!(listed.html.contains(&row), is_listed, "{filter}");
+            let blocked = kim.opens(&format!("/inbox?view=attention&{filter}")).await;
+            assert_eq!(blocked.status, 200, "{filter}");
+        }
         assert_eq!((listed("drafts").await, listed("snoozed").await), (vec![second.clone()], vec![first.clone()]));
         let draft = api(&daemon, &format!("/drafts/{first}")).await;
         assert_eq!(draft.field("status"), "pending");

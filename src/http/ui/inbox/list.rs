@@ -109,7 +109,7 @@ fn rejected_percent(lately: &DecidedLately) -> Option<usize> {
 fn filter(inbox: &InboxShown<'_>) -> Markup {
     let visit = inbox.visit;
     let given = |name: &str| visit.given(name).unwrap_or_default();
-    let has_more = inbox.view == InboxView::Drafts;
+    let has_more = inbox.view.waiting_for().is_some();
     let tags = Sentiment::ALL.into_iter().filter(|tag| tag.gets_draft()).map(Sentiment::as_str);
     let tags = std::iter::once(("", "any")).chain(tags.map(|tag| (tag, tag)));
     let state = visit.state();

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!((shown(Some(" ")), shown(None)), (None, None));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_takes_too_long_is_not_waited_for() {
         assert_eq!(in_time(async { Ok::<_, ()>(7) }).await, Some(7));
         assert_eq!(in_time(async { Err::<i32, _>(()) }).await, None);

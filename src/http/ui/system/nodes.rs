@@ -54,7 +54,6 @@ fn node_table(visit: &Visit, nodes: &[Node], views: &[NodeDetailJson<'_>], own: 
     ];
     let here = visit.state().board.pools();
     let rows = nodes.iter().zip(views).map(|(node, view)| {
-        let status = view.status.as_ref();
         let host = match &view.node.host {
             Some(host) => two(outside(host), id(node.id)),
             None => html! { (id(node.id)) },

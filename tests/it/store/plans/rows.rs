@@ -951,6 +951,8 @@ fn lists() -> Vec<Row> {
                 these(json!([{"value": 1}])),
                 number(1),
                 text("%first2%"),
+                number(1),
+                these(json!([{"value": "sms"}])),
             ],
         ),
         api("LIST_DRAFTS", [NEWEST, PAGE]).of(51).finds(51),
@@ -1012,9 +1014,12 @@ fn lists() -> Vec<Row> {
             .of(51)
             .finds(1),
         api("READ_DRAFTS_MADE", [ids(spread)]).finds(300),
-        api("LIST_DECIDED_DRAFTS", [on_sms(&["rare".to_owned(), "c7".to_owned()], "superseded"), number(200)])
-            .of(201)
-            .finds(201),
+        api(
+            "LIST_DECIDED_DRAFTS",
+            [on_sms(&["rare".to_owned(), "c7".to_owned()], "superseded"), number(200)],
+        )
+        .of(201)
+        .finds(201),
         api("LIST_SNOOZED_DRAFTS", [number(0), PAGE, these(json!([{"client_id": "rare"}]))])
             .of(51)
             .finds(0),
