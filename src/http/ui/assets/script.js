@@ -277,7 +277,7 @@
     clearTimeout(toldNext);
     toldNext = setTimeout(() => {
       toldAt = Date.now();
-      place.setAttribute('aria-live', isUrgent ? 'assertive' : 'polite');
+      place.ariaLive = isUrgent ? 'assertive' : 'polite';
       place.textContent = text;
     }, isUrgent ? 0 : Math.max(0, toldAt + 5000 - Date.now()));
   }
@@ -441,17 +441,17 @@
       if (className) it.className = className;
       return parent.appendChild(it);
     };
-    list.setAttribute('aria-label', 'Keys');
+    list.ariaLabel = 'Keys';
     add(list, 'h2', 'Keys');
     const table = add(list, 'dl', '', 'dl mt');
     const row = (key, text) => { add(add(table, 'dt'), 'kbd', key); add(table, 'dd', text); };
     for (const it of new Map(all('main [data-key]').map((it) => [it.dataset.key, it])).values()) row(it.dataset.key, it.dataset.keyName || it.textContent.replace(/\s+/g, ' ').trim().slice(0, 60));
-    for (const [key, text] of [['/', 'search'], ['j', 'next row'], ['k', 'row before'], ['x', 'select the row'], ['X', 'retry all that match'],
-      ['.', 'show what is new'], ['L', 'copy the link of this page'], ['?', 'these keys']]) row(key, text);
+    for (const [key, text] of Object.entries({ '/': 'search', j: 'next row', k: 'row before', x: 'select the row', X: 'retry all that match',
+      '.': 'show what is new', L: 'copy the link of this page', '?': 'these keys' })) row(key, text);
     for (const it of all('.rail > ul > li:not(.only) [data-go]')) row(`g ${it.dataset.go}`, one('span', it).textContent);
     const close = add(add(list, 'p', '', 'mt'), 'button', 'Close', 'btn');
-    close.addEventListener('click', () => list.close());
-    list.addEventListener('close', () => list.remove());
+    close.onclick = () => list.close();
+    list.onclose = () => list.remove();
     document.body.append(list);
     list.showModal();
   }
@@ -510,7 +510,7 @@
     for (const it of all('button[data-copy]')) it.hidden = !navigator.clipboard;
     // Safari forgets what a table is once its rows are laid out as a grid.
     for (const [selector, role] of [['.t', 'table'], ['.t tr', 'row'], ['.t td', 'cell'], ['.t tbody th', 'rowheader'], ['.t thead th', 'columnheader']]) {
-      for (const it of all(selector)) if (!it.hasAttribute('role')) it.setAttribute('role', role);
+      for (const it of all(selector)) it.role ||= role;
     }
     clocks();
     tick();
