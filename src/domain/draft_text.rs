@@ -44,6 +44,12 @@ pub fn fitted(text: &str, medium: Medium) -> FittedText {
     }
 }
 
+/// The alphabet in which a text message is sent, over a medium whose parts have at most `chars`
+/// characters; `None` if its parts are no segments.
+pub fn alphabet_of(body: &str, chars: usize) -> Option<TextAlphabet> {
+    counts_segments(chars).then(|| TextAlphabet::of(body))
+}
+
 /// The parts of a text message that is sent as it is, over a medium whose parts have at most
 /// `chars` characters.
 pub fn parts_of(body: &str, chars: usize) -> Vec<String> {

@@ -25,6 +25,14 @@ impl TextAlphabet {
         if text.chars().all(|char| septets(char).is_some()) { Self::Gsm7 } else { Self::Ucs2 }
     }
 
+    /// Its name, as people who send text messages call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gsm7 => "GSM-7",
+            Self::Ucs2 => "UCS-2",
+        }
+    }
+
     /// The units of a text that is sent in one segment.
     pub const fn single(self) -> usize {
         match self {

@@ -138,7 +138,7 @@ on_both_daemons! {
         let inbox = kim.opens("/inbox").await;
         let rows = [&first, &second, &third].map(|it| format!("data-row=\"{it}\""));
         in_order(&inbox, &rows.each_ref().map(String::as_str));
-        inbox.has("Inbox · 3 drafts wait").has("data-key=\"a\"").has("SMS parts").has(ASKS);
+        inbox.has("Inbox · 3 drafts wait").has("data-key=\"a\"").has("SMS parts, GSM-7").has(ASKS);
         assert_eq!((value(&inbox, "draft"), value(&inbox, "next")), (Some(first.clone()), Some(second.clone())));
 
         // It is approved with another text, and the next one is shown.

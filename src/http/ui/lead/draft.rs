@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{Id, Medium, RejectReason, draft_text, event::Address, visible::first_hidden},
     http::{
-        api::DraftJson,
+        api::{DraftJson, MessageJson},
         ui::parts::{StateMark, TEXT_CHARS_MAX, clock, duration, hidden_input, outside},
     },
 };
@@ -83,7 +83,13 @@ fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
         dl.dl {
             dt { "To" }
             dd { (draft.channel) " " @match &to { Some(to) => (outside(to)), None => (outside(&shown.name)) } }
-            dt { "From" } dd { (draft.client_id) }
+            dt { "From" }
+            dd {
+                @match sender(shown, draft, message) {
+                    Some(account) => { (outside(&account)) " " span.mut { (draft.client_id) } }
+                    None => (draft.client_id),
+                }
+            }
             @if draft.status == "pending" { dt { "Leaves" } dd { (leaves(shown, draft)) } }
             @if let Some(why) = draft.blocked_by { dt { "Blocked" } dd { (why.replace('_', " ")) } }
             @if let Some(until) = draft.snoozed_until.filter(|it| *it > shown.visit.now) {
@@ -91,6 +97,35 @@ fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
             }
         }
     }
+}
+
+/// The account that would send it: a number, an address or an account's id. That of the
+/// configuration, else the one that the lead has written to; `None` if neither tells.
+fn sender(
+    shown: &LeadShown<'_>,
+    draft: &DraftJson<'_>,
+    message: Option<&MessageJson<'_>>,
+) -> Option<String> {
+    let config = shown.visit.state().config.get();
+    let channel = config.client(draft.client_id).and_then(|it| it.channel(draft.channel));
+    let settings = channel.and_then(|it| it.send.as_ref());
+    let written_to: Option<Vec<Address>> = message.and_then(|it| it.to.read());
+    sent_from(
+        settings.and_then(|it| it.from_number.as_deref()),
+        written_to.into_iter().flatten().find_map(|it| it.address).as_deref(),
+        channel.and_then(|it| it.account.as_deref()),
+        settings.and_then(|it| it.sender_email_id.as_deref()),
+    )
+}
+
+fn sent_from(
+    number: Option<&str>,
+    written_to: Option<&str>,
+    account: Option<&str>,
+    mailbox: Option<&str>,
+) -> Option<String> {
+    let known = [number, written_to, account].into_iter().flatten().find(|it| !it.is_empty());
+    known.map(str::to_owned).or_else(|| Some(format!("mailbox {}", mailbox?)))
 }
 
 /// When it would go, or what keeps all answers of this account back.
@@ -255,6 +290,7 @@ fn counter(body: &str, medium: Option<Medium>) -> Markup {
             @if let Some(medium) = medium {
                 @if let Medium::Text { parts, chars } = medium {
                     " · " (draft_text::parts_of(body, chars).len()) " of " (parts) " SMS parts"
+                    @if let Some(alphabet) = draft_text::alphabet_of(body, chars) { ", " (alphabet.name()) }
                 }
                 @if let Some(flaw) = draft_text::flaw(body, medium) { " · " b { (flaw) } }
                 @else { " · " (draft_text::room(medium)) }
@@ -352,12 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn the_account_that_sends_is_that_of_the_configuration_else_the_one_written_to() {
+        let (number, to) = (Some("+15550100"), Some("sales@acme.example"));
+        for (from, expected) in [
+            (sent_from(number, to, Some("a-1"), None), Some("+15550100")),
+            (sent_from(None, to, Some("a-1"), Some("7")), Some("sales@acme.example")),
+            (sent_from(None, Some(""), Some("a-1"), Some("7")), Some("a-1")),
+            (sent_from(None, None, None, Some("7")), Some("mailbox 7")),
+            (sent_from(None, None, None, None), None),
+        ] {
+            assert_eq!(from.as_deref(), expected);
+        }
+    }
+
+    #[test]
     fn the_counter_tells_parts_and_flaws() {
         let sms = Medium::Text { parts: 3, chars: 160 };
         let html = counter(&"x".repeat(161), Some(sms)).into_string();
-        assert!(html.contains(">161</span> characters · 2 of 3 SMS parts"), "{html}");
+        assert!(html.contains(">161</span> characters · 2 of 3 SMS parts, GSM-7"), "{html}");
         let html = counter(&"я".repeat(300), Some(sms)).into_string();
-        assert!(html.contains("has 5 parts as an SMS"), "{html}");
+        assert!(html.contains("has 5 parts as an SMS") && html.contains(", UCS-2"), "{html}");
         let html = counter("short", Some(Medium::Chat { chars: 1_900 })).into_string();
         assert!(html.contains("at most 1900 characters"), "{html}");
         assert!(counter("", None).into_string().contains(">0</span> characters<"));
