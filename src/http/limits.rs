@@ -22,6 +22,7 @@ use dashmap::DashMap;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
     state::{InMemoryState, NotKeyed},
 };
 use std::{
@@ -32,7 +33,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// How many addresses are remembered at once. Beyond it, addresses whose limit has fully recovered
 /// are dropped. If there are none, further addresses are not limited: a sender that has this many
@@ -74,8 +75,7 @@ impl fmt::Display for Neighbours {
 pub(super) struct Limits {
     webhooks: ByAddress,
     others: ByAddress,
-    /// By client, with the rate that each was made for.
-    clients: DashMap<String, (Rate, Arc<Limiter>)>,
+    clients: DashMap<String, Arc<ClientLimit>>,
     clock: DefaultClock,
 }
 
@@ -87,9 +87,62 @@ impl Limits {
 
     /// Seconds until `client` may post again, or `None` if it may now.
     pub(super) fn client(&self, client: &str, rate: Option<Rate>) -> Option<u64> {
-        let limiter = limiter_of(&self.clients, client.to_owned(), rate?);
-        let refused = limiter.check().err()?;
-        Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
+        let limit = limit_of(&self.clients, client.to_owned(), rate?);
+        match limit.limiter.check() {
+            Ok(state) => {
+                limit.note(state.remaining_burst_capacity());
+                None
+            }
+            Err(refused) => {
+                limit.note(0);
+                Some(refused.wait_time_from(self.clock.now()).as_secs() + 1)
+            }
+        }
+    }
+
+    /// How much of its limit a client has used up now, on this node. It counts nothing.
+    pub(super) fn used_by(&self, client: &str, rate: Rate) -> u32 {
+        let limit = self.clients.get(client).filter(|limit| limit.rate == rate);
+        limit.map_or(0, |limit| limit.used(Instant::now()))
+    }
+}
+
+/// The limit of a client.
+#[derive(Debug)]
+struct ClientLimit {
+    /// The rate that it was made for.
+    rate: Rate,
+    limiter: Limiter,
+    /// How many more were allowed at the last request, and when that was.
+    left: Mutex<(u32, Instant)>,
+}
+
+impl ClientLimit {
+    fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            limiter: RateLimiter::direct(quota(rate)).with_middleware(),
+            left: Mutex::new((rate.count.get(), Instant::now())),
+        }
+    }
+
+    fn note(&self, left: u32) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = (left, Instant::now());
+    }
+
+    /// What is used up: it recovers evenly within the interval of the rate.
+    fn used(&self, now: Instant) -> u32 {
+        let (left, at) = *self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = self.rate.count.get();
+        let recovered = now.saturating_duration_since(at).as_secs_f64() / self.rate.per.as_secs_f64();
+        let used = f64::from(count.saturating_sub(left)) - recovered * f64::from(count);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is between 0 and the count of the rate"
+        )]
+        let used = used.max(0.0).ceil() as u32;
+        used
     }
 }
 
@@ -144,18 +197,18 @@ impl ByAddress {
     }
 }
 
-/// The limiter of `key`; a new one if the rate was changed.
-fn limiter_of<K: std::hash::Hash + Eq>(
-    limiters: &DashMap<K, (Rate, Arc<Limiter>)>,
-    key: K,
+/// The limit of a client; a new one if the rate was changed.
+fn limit_of(
+    limits: &DashMap<String, Arc<ClientLimit>>,
+    client: String,
     rate: Rate,
-) -> Arc<Limiter> {
-    let made = || (rate, Arc::new(RateLimiter::direct(quota(rate))));
-    let mut entry = limiters.entry(key).or_insert_with(made);
-    if entry.0 != rate {
+) -> Arc<ClientLimit> {
+    let made = || Arc::new(ClientLimit::new(rate));
+    let mut entry = limits.entry(client).or_insert_with(made);
+    if entry.rate != rate {
         *entry = made();
     }
-    entry.1.clone()
+    entry.clone()
 }
 
 fn quota(rate: Rate) -> Quota {
@@ -332,6 +385,25 @@ mod tests {
         // Its second is not lost, and its third is one too many.
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_ok());
         assert!(addresses.1.check_key(&Neighbours::of(ip("10.0.0.1"))).is_err());
+    }
+
+    #[test]
+    fn what_a_client_has_used_of_its_limit_is_known_and_recovers() {
+        let rate = Rate::parse("4/h").expect("a rate");
+        let limits = Limits::default();
+        assert_eq!(limits.used_by("acme", rate), 0, "it has sent nothing");
+        for used in 1..=4 {
+            assert_eq!(limits.client("acme", Some(rate)), None);
+            assert_eq!(limits.used_by("acme", rate), used);
+        }
+        assert!(limits.client("acme", Some(rate)).is_some());
+        assert_eq!((limits.used_by("acme", rate), limits.used_by("other", rate)), (4, 0));
+        // One of four an hour comes back in a quarter of an hour.
+        let limit = limit_of(&limits.clients, "acme".to_owned(), rate);
+        let used = |minutes: u64| limit.used(Instant::now() + Duration::from_secs(minutes * 60));
+        assert_eq!((used(16), used(46), used(61)), (3, 1, 0));
+        // Another rate begins anew.
+        assert_eq!(limits.used_by("acme", Rate::parse("5/h").expect("a rate")), 0);
     }
 
     #[test]

@@ -17,7 +17,10 @@ use crate::{
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// The clients.
 pub(super) fn endpoints() -> Vec<ApiEndpoint> {
@@ -74,6 +77,8 @@ pub(in crate::http) struct KnownClients {
     totals: Option<Arc<Totals>>,
     /// What is stored for those that were asked for; empty if the database is away.
     facts: Vec<ClientNumbers>,
+    /// How long answers took, in milliseconds, by client.
+    answer_times: HashMap<String, i64>,
     now: Timestamp,
 }
 
@@ -93,7 +98,10 @@ impl ApiState {
     /// The clients of the configuration, and those that are not in it and have jobs.
     pub(in crate::http) async fn known_clients(&self) -> KnownClients {
         let totals = self.totals().await.ok();
-        KnownClients { config: self.config.get(), totals, facts: Vec::new(), now: wall_clock() }
+        KnownClients { config: self.config.get(), totals, facts: Vec::new(),
+            answer_times: HashMap::new(),
+            now: wall_clock(),
+        }
     }
 }
 
@@ -111,8 +119,23 @@ impl KnownClients {
             return;
         }
         let channels = state.channels.iter().map(|it| it.0.to_owned()).collect();
-        let facts = state.desk.client_numbers(ids, channels).await;
+        let answering = self.answering(&ids);
+        let (facts, answer_times) = tokio::join!(
+            state.desk.client_numbers(ids, channels),
+            state.desk.answer_times(answering)
+        );
         self.facts = facts.unwrap_or_default();
+        self.answer_times = answer_times.unwrap_or_default();
+    }
+
+    /// The channels over which these clients send answers, as pairs of client and channel.
+    fn answering(&self, ids: &[String]) -> Vec<(String, String)> {
+        let clients = self.config.clients.iter().filter(|client| ids.contains(&client.id));
+        let channels = clients.flat_map(|client| {
+            let sends = client.channels.iter().filter(|it| it.1.send.is_some());
+            sends.map(|(channel, _)| (client.id.clone(), channel.clone()))
+        });
+        channels.collect()
     }
 
     /// True if the database told how much waits.
@@ -135,7 +158,9 @@ impl KnownClients {
                 client.drafts_pending = Some(of.iter().map(|it| it.drafts).sum());
                 client.quarantined = Some(of.iter().map(|it| it.held).sum());
                 client.uncertain = Some(of.iter().map(|it| it.uncertain).sum());
+                client.received_in_hour = Some(of.iter().map(|it| it.received_in_hour).sum());
             }
+            client.answer_ms = self.answer_times.get(client.id).copied();
             client.health = client.health_in_words();
         }
         all
@@ -206,6 +231,12 @@ pub(in crate::http) struct ClientJson<'a> {
     pub(in crate::http) drafts_pending: Option<i64>,
     pub(in crate::http) quarantined: Option<i64>,
     pub(in crate::http) uncertain: Option<i64>,
+    /// Messages of leads that were stored within the last hour; of each channel at most a thousand
+    /// are counted. `null` without the database.
+    pub(in crate::http) received_in_hour: Option<i64>,
+    /// How long its last answers took, from the message that is answered until they were sent: the
+    /// median. `null` without an answer.
+    pub(in crate::http) answer_ms: Option<i64>,
     /// What people decided about its drafts; `null` in the list, and without the database.
     pub(in crate::http) decisions: Option<DecisionsJson>,
 }
@@ -263,6 +294,8 @@ impl<'a> ClientJson<'a> {
             drafts_pending: None,
             quarantined: None,
             uncertain: None,
+            received_in_hour: None,
+            answer_ms: None,
             decisions: None,
         }
     }
@@ -338,6 +371,7 @@ mod tests {
                 drafts: 0,
                 held: 0,
                 uncertain: 0,
+                received_in_hour: 0,
             };
             assert_eq!(is_silent(&facts, now), expected, "{minutes} {usual_minutes:?}");
         }

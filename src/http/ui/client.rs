@@ -3,7 +3,7 @@
 
 use super::{
     PageResult,
-    clients::{away, count, health, linked},
+    clients::{away, count, health, linked, time_to_answer},
     command::with_argument,
     frame::{PageContent, PagePlace},
     parts::{
@@ -67,7 +67,8 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
 
 fn waits(visit: &Visit, client: &ClientJson<'_>) -> Markup {
     let id = client.id;
-    let rate = client.rate_limit.as_deref().unwrap_or("none");
+    let config = visit.state().config.get();
+    let rate = config.client(id).and_then(|it| it.rate_limit);
     html! {
         dl.dl.mt data-part="waits" {
             dt { "Backlog" } dd { (linked(visit, client.pending, "/jobs", &[("client", id), ("status", "pending")])) }
@@ -76,7 +77,18 @@ fn waits(visit: &Visit, client: &ClientJson<'_>) -> Markup {
             dt { "Uncertain sends" } dd { (linked(visit, client.uncertain, "/deliveries", &[("client", id), ("status", "uncertain")])) }
             dt { "Not understood" } dd { (linked(visit, client.quarantined, "/received", &[("client", id), ("tab", "quarantine")])) }
             dt { "Auto reply" } dd { (client.auto_reply.unwrap_or("–")) }
-            dt { "Rate limit" } dd { (rate) }
+            dt { "Messages of leads, 1 h" } dd { (count(client.received_in_hour)) }
+            dt { "Time to answer" } dd { (time_to_answer(client)) @if client.answer_ms.is_some() { span.mut { ", the median of the last answers" } } }
+            dt { "Rate limit" }
+            dd {
+                @match rate {
+                    Some(rate) => {
+                        (rate.to_string()) ", " (visit.state().limits.used_by(id, rate)) " of " (rate.count.get())
+                        " used up now " span.mut { "on this node" }
+                    }
+                    None => "none",
+                }
+            }
             @if let Some(zone) = client.timezone { dt { "Time zone" } dd { (zone) } }
         }
     }

@@ -6,8 +6,8 @@ use super::{
     frame::{PageContent, PagePlace},
     overview::sent_in_a_day,
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, empty, number, older,
-        outside, two,
+        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, duration, empty, number,
+        older, outside, two,
     },
     visit::Visit,
 };
@@ -75,15 +75,16 @@ fn table(visit: &Visit, caption: &str, clients: &[&ClientJson<'_>]) -> Markup {
         Column::new("client"),
         Column::new("health").below(),
         Column::new("last message by channel"),
-        Column::number("backlog"),
-        Column::number("running"),
+        Column::number("in/h"),
+        Column::number("time to answer"),
+        Column::number("backlog, running"),
         Column::number("drafts"),
         Column::number("uncertain"),
         Column::number("quarantine"),
         Column::new("auto reply"),
     ];
     let rows = clients.iter().map(|client| row(visit, client).keyed(client.id));
-    let table = PageTable::new(caption, columns).caption_hidden().rows(rows);
+    let table = PageTable::new(caption, columns).caption_hidden().wide().rows(rows);
     html! { (table) }
 }
 
@@ -97,16 +98,25 @@ fn row(visit: &Visit, client: &ClientJson<'_>) -> TableRow {
         name,
         health(client),
         last_messages(visit, client),
-        linked(visit, client.pending, "/jobs", &[("client", id), ("status", "pending")]),
-        html! {
-            (count(client.running))
-            @if let Some(cap) = client.max_running { span.mut { " of " (cap) } }
-        },
+        count(client.received_in_hour),
+        time_to_answer(client),
+        two(
+            linked(visit, client.pending, "/jobs", &[("client", id), ("status", "pending")]),
+            html! {
+                (count(client.running))
+                @if let Some(cap) = client.max_running { span.mut { " of " (cap) } }
+            },
+        ),
         linked(visit, client.drafts_pending, "/inbox", &[("client", id), ("view", "drafts")]),
         linked(visit, client.uncertain, "/deliveries", &[("client", id), ("status", "uncertain")]),
         linked(visit, client.quarantined, "/received", &[("client", id), ("tab", "quarantine")]),
         html! { @if let Some(mode) = client.auto_reply { (mode) } @else { span.z { "–" } } },
     ])
+}
+
+/// How long its last answers took, if it has sent any.
+pub(super) fn time_to_answer(client: &ClientJson<'_>) -> Markup {
+    html! { @if let Some(ms) = client.answer_ms { (duration(ms)) } @else { span.z { "–" } } }
 }
 
 /// How it is, in words. What is well recedes.

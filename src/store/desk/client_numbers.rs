@@ -4,11 +4,12 @@ use super::{Desk, jobs::count};
 use crate::domain::{Id, Timestamp};
 use crate::store::engine::{
     StoreError,
-    ids::given_out_at,
+    ids::{first_at, given_out_at, wall_clock},
     sql::sql,
     tx::{group, read},
 };
 use serde::Serialize;
+use std::collections::HashMap;
 
 sql! {
     /// The newest message from a lead, and the one `$2` before it. By `messages_listed`.
@@ -32,12 +33,31 @@ sql! {
            (select count(*) from (select 1 as one from deliveries x where x.client_id = g.client_id and x.channel = g.channel \
               and x.status = 'uncertain' limit $2) u) as uncertain \
          from @rows($1, client_id text, channel text) g";
+
+    /// How many messages of leads came after message `$2`, up to `$3`. By `messages_listed`.
+    static COUNT_RECEIVED_OF =
+        "select g.client_id, g.channel, \
+           (select count(*) from (select 1 as one from messages x where x.client_id = g.client_id and x.channel = g.channel \
+              and x.direction = 'inbound' and x.id > $2 limit $3) m) as received \
+         from @rows($1, client_id text, channel text) g";
+
+    /// How long the last `$2` answers took, from the message that is answered until they were sent.
+    /// By `deliveries_listed`, which is over `id + 0`, and primary keys.
+    static READ_ANSWER_TIMES =
+        "select g.client_id, @ms(d.settled_at) - @ms(m.created_at) as took_ms \
+         from @rows($1, client_id text, channel text) g join deliveries d on d.id @each( \
+           select x.id from deliveries x where x.client_id = g.client_id and x.channel = g.channel and x.status = 'sent' \
+             order by x.id + 0 desc limit $2) \
+         join drafts r on r.id = d.draft_id join messages m on m.id = r.message_id where d.settled_at is not null";
 }
 
 /// The usual pause between messages is the mean of this many.
 const PAUSES: usize = 20;
 /// The most of what waits that is counted, of each client and channel.
 pub const COUNTED_MAX: i64 = 1_000;
+/// The time to answer is the median of this many of each channel.
+const ANSWERS: usize = 10;
+const HOUR_MS: i64 = 3_600_000;
 /// How many clients and channels one statement asks for.
 const PAIRS_MAX: usize = 1_000;
 
@@ -58,6 +78,8 @@ pub struct ClientNumbers {
     pub held: i64,
     /// Deliveries of which nobody knows the end.
     pub uncertain: i64,
+    /// Messages of leads that were stored within the last hour; [`COUNTED_MAX`] stands for more.
+    pub received_in_hour: i64,
 }
 
 #[derive(Serialize)]
@@ -83,12 +105,16 @@ impl Desk {
                     channels.iter().map(move |channel| PairRow { client_id, channel })
                 })
                 .collect();
+            let hour_ago = first_at(wall_clock().plus_millis(-HOUR_MS));
             let mut facts = Vec::with_capacity(pairs.len());
             for some in pairs.chunks(PAIRS_MAX) {
                 let last =
                     read(db.api(), &READ_LAST_RECEIVED, [group(some)?, count(PAUSES)]).await?;
                 let waits =
                     read(db.api(), &COUNT_UNDECIDED_OF, [group(some)?, COUNTED_MAX.into()]).await?;
+                let received =
+                    read(db.api(), &COUNT_RECEIVED_OF, [group(some)?, hour_ago.into(), COUNTED_MAX.into()])
+                        .await?;
                 for row in &last {
                     let newest: Option<Id> = row.try_get("", "newest_id")?;
                     let earlier: Option<Id> = row.try_get("", "earlier_id")?;
@@ -100,6 +126,7 @@ impl Desk {
                         drafts: 0,
                         held: 0,
                         uncertain: 0,
+                        received_in_hour: 0,
                     });
                 }
                 for row in &waits {
@@ -114,6 +141,17 @@ impl Desk {
                     of.held = row.try_get("", "held")?;
                     of.uncertain = row.try_get("", "uncertain")?;
                 }
+                for row in &received {
+                    let client: String = row.try_get("", "client_id")?;
+                    let channel: String = row.try_get("", "channel")?;
+                    let of = facts
+                        .iter_mut()
+                        .rev()
+                        .find(|it| it.client_id == client && it.channel == channel);
+                    if let Some(of) = of {
+                        of.received_in_hour = row.try_get("", "received")?;
+                    }
+                }
             }
             Ok(facts)
         };
@@ -121,7 +159,63 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// How long the last answers of each of these clients took, in milliseconds: the median over
+    /// the channels that are given with it. Those without an answer are left out.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn answer_times(
+        &self,
+        pairs: Vec<(String, String)>,
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        self.db
+            .call(|db| async move {
+                let mut times: HashMap<String, Vec<i64>> = HashMap::new();
+                for some in pairs.chunks(PAIRS_MAX) {
+                    let rows: Vec<PairRow<'_>> = some
+                        .iter()
+                        .map(|(client_id, channel)| PairRow { client_id, channel })
+                        .collect();
+                    let values = [group(&rows)?, count(ANSWERS)];
+                    for row in read(db.api(), &READ_ANSWER_TIMES, values).await? {
+                        let took_ms: i64 = row.try_get("", "took_ms")?;
+                        times.entry(row.try_get("", "client_id")?).or_default().push(took_ms);
+                    }
+                }
+                let median = |(client, times)| Some((client, median(times)?));
+                Ok(times.into_iter().filter_map(median).collect())
+            })
+            .await
+    }
+}
+
+/// The median: half of them are as long, or shorter. A clock may have run ahead, so none is
+/// negative.
+fn median(mut times: Vec<i64>) -> Option<i64> {
+    times.sort_unstable();
+    times.get(times.len().saturating_sub(1) / 2).map(|it| (*it).max(0))
+}
+
 fn mean_pause_ms((newest, earlier): (Id, Id)) -> i64 {
     let pauses = i64::try_from(PAUSES).unwrap_or(1);
     given_out_at(newest).millis_since(given_out_at(earlier)) / pauses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_one_of_the_times() {
+        for (times, expected) in [
+            (vec![], None),
+            (vec![7], Some(7)),
+            (vec![9, 1], Some(1)),
+            (vec![9, 1, 5], Some(5)),
+            (vec![-4, -2], Some(0)),
+        ] {
+            assert_eq!(median(times), expected);
+        }
+    }
 }

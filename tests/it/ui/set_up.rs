@@ -10,10 +10,11 @@ use crate::support::{
     web::{ask, sms},
 };
 use reqwest::Method;
+use serde_json::Value;
 use std::time::Duration;
 
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n\
-    [[clients]]\nid = \"demo\"\nname = \"<b>Demo</b>\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
+    [[clients]]\nid = \"demo\"\nname = \"<b>Demo</b>\"\nrate_limit = \"50/s\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
     [[clients]]\nid = \"quiet\"\n[clients.channels.instantly]\nsecret = \"a-secret-of-quiet-0123\"\n";
 
 async fn start() -> Daemon {
@@ -48,6 +49,8 @@ async fn clients_are_shown_with_their_health_and_their_webhooks() {
         demo.has(&format!("data-part=\"{part}\""));
     }
     demo.has("data-row=\"channels.sms.");
+    demo.has("<dt>Messages of leads, 1 h</dt><dd>1</dd>").has("<dt>Rate limit</dt><dd>50/s, ");
+    demo.has(" of 50 used up now ");
     let quiet = page(&daemon, "/clients/quiet").await;
     quiet
         .has("/webhooks/instantly/quiet")
@@ -57,6 +60,7 @@ async fn clients_are_shown_with_their_health_and_their_webhooks() {
     let api = ask(daemon.api(Method::GET, "/clients/demo")).await;
     assert_eq!((api.field("health"), &api.body["quarantined"]), ("well", &0.into()), "{api:?}");
     assert!(api.body["channels"][0]["last_inbound_at"].is_string(), "{api:?}");
+    assert_eq!((&api.body["received_in_hour"], &api.body["answer_ms"]), (&1.into(), &Value::Null));
     // What is not understood is told in words.
     ask(daemon.webhook("sms", "demo").json(&serde_json::json!({"type": "Nope", "body": "Hello"})))
         .await;

@@ -932,6 +932,11 @@ fn lists() -> Vec<Row> {
             .of(51)
             .a_row(60, 800)
             .finds(51),
+        api("COUNT_RECEIVED_OF", [in_all("channel", "sms"), number(0), number(100)])
+            .of(51)
+            .a_row(120, 1_500)
+            .finds(51),
+        api("READ_ANSWER_TIMES", [in_all("channel", "sms"), number(10)]).of(510).finds(0),
         api("COUNT_UNDECIDED_OF", [in_all("channel", "sms"), number(100)])
             .of(51)
             .a_row(120, 1_500)
