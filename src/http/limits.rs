@@ -134,7 +134,8 @@ impl ClientLimit {
     fn used(&self, now: Instant) -> u32 {
         let (left, at) = *self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let count = self.rate.count.get();
-        let recovered = now.saturating_duration_since(at).as_secs_f64() / self.rate.per.as_secs_f64();
+        let recovered =
+            now.saturating_duration_since(at).as_secs_f64() / self.rate.per.as_secs_f64();
         let used = f64::from(count.saturating_sub(left)) - recovered * f64::from(count);
         #[expect(
             clippy::cast_possible_truncation,

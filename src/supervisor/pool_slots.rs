@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::intensity::{Intensity, Limit, Streak},
     store::wall_clock,
-    telemetry::board::{ActorState, ActorType},
+    telemetry::board::ActorType,
 };
 use actix::{ArbiterHandle, Recipient};
 use std::{
@@ -273,7 +273,7 @@ impl Slots {
         );
         let now = wall_clock();
         let post = self.setup.board.post(&name, ActorType::Handler, PARENT, now);
-        post.set(ActorState::BackingOff, now);
+        post.backs_off(pause, now);
         self.post();
         Some(pause)
     }

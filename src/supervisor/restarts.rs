@@ -10,7 +10,7 @@ use crate::{
     config,
     domain::intensity::{Intensity, Limit, Streak},
     store::wall_clock,
-    telemetry::board::{ActorState, ActorType, Down, Fatal},
+    telemetry::board::{ActorType, Down, Fatal},
 };
 use actix::{ArbiterHandle, AsyncContext};
 use std::{fmt, sync::Arc, time::Duration};
@@ -167,7 +167,7 @@ impl Supervisor {
                 self.setup
                     .board
                     .post(&child.name, child.kind, "supervisor", now)
-                    .set(ActorState::BackingOff, now);
+                    .backs_off(pause, now);
                 ctx.notify_later(CheckAll, pause);
                 return true;
             }

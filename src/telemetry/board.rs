@@ -123,6 +123,8 @@ pub struct Post {
     state: AtomicU8,
     /// When `state` was set, in Unix milliseconds.
     since_ms: AtomicI64,
+    /// When the actor is started again, in Unix milliseconds, while it backs off.
+    resumes_at_ms: AtomicI64,
     /// The job that the actor works on; 0 if none.
     job_id: AtomicI64,
     /// How many times the actor was started again.
@@ -151,6 +153,13 @@ impl Post {
         self.state.store(state as u8, Ordering::Release);
     }
 
+    /// Posts that the actor has gone down at `now` too often, and is started again after `pause`.
+    pub fn backs_off(&self, pause: Duration, now: Timestamp) {
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        self.resumes_at_ms.store(now.plus_millis(pause_ms).as_millis(), Ordering::Relaxed);
+        self.set(ActorState::BackingOff, now);
+    }
+
     /// Posts how many messages wait for the actor, and how many may.
     pub fn mailbox(&self, depth: usize, capacity: usize) {
         self.mailbox_depth.store(depth, Ordering::Relaxed);
@@ -176,11 +185,14 @@ impl Post {
     /// A copy for readers.
     pub fn view(&self) -> ActorView {
         let job_id = self.job_id.load(Ordering::Relaxed);
+        let state = self.state();
+        let resumes_at = Timestamp::from_millis(self.resumes_at_ms.load(Ordering::Relaxed));
         ActorView {
             name: self.name.clone(),
             kind: self.kind,
             parent: self.parent,
-            state: self.state(),
+            state,
+            resumes_at: (state == ActorState::BackingOff).then_some(resumes_at),
             since: Timestamp::from_millis(self.since_ms.load(Ordering::Relaxed)),
             restarts: self.restarts.load(Ordering::Relaxed),
             last_failure: self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -204,6 +216,8 @@ pub struct ActorView {
     pub state: ActorState,
     /// Since when it has been in that state.
     pub since: Timestamp,
+    /// When it is started again, while it backs off.
+    pub resumes_at: Option<Timestamp>,
     /// How many times it was started again.
     pub restarts: u64,
     /// Its last failure, if it ever failed.
@@ -394,6 +408,7 @@ impl Board {
                 parent,
                 state: AtomicU8::new(ActorState::Dead as u8),
                 since_ms: AtomicI64::new(now.as_millis()),
+                resumes_at_ms: AtomicI64::new(0),
                 job_id: AtomicI64::new(0),
                 restarts: AtomicU64::new(0),
                 mailbox_depth: AtomicUsize::new(0),

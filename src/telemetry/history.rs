@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The most series. Those beyond are not kept.
-pub const SERIES_MAX: usize = 72;
+pub const SERIES_MAX: usize = 88;
 
 /// What a series is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub enum SeriesName {
     Ended(&'static str),
     /// Attempts of a kind that failed, a second.
     Failed(&'static str),
+    /// Actors that were started again, a second: the slots of a kind, or all of another type.
+    Restarts(&'static str),
 }
 
 /// A value of a series at one time.
@@ -392,7 +394,8 @@ mod tests {
                 | SeriesName::Run(_)
                 | SeriesName::Sent(_)
                 | SeriesName::Ended(_)
-                | SeriesName::Failed(_) => SeriesReading::Observed(observed.to_vec()),
+                | SeriesName::Failed(_)
+                | SeriesName::Restarts(_) => SeriesReading::Observed(observed.to_vec()),
             });
         }
         let of = |name| history.numbers(&name, HistorySpan::FiveMinutes);
@@ -425,7 +428,8 @@ mod tests {
                 | SeriesName::Run(_)
                 | SeriesName::Sent(_)
                 | SeriesName::Ended(_)
-                | SeriesName::Failed(_) => SeriesReading::Level(2.0),
+                | SeriesName::Failed(_)
+                | SeriesName::Restarts(_) => SeriesReading::Level(2.0),
             });
         }
         same(

@@ -76,7 +76,7 @@ impl Metrics {
                 let runs = self.0.job_run_seconds.with_label_values(&[kind]);
                 Some(HistorySource::Histogram(runs))
             }
-            SeriesName::Backlog(_) => None,
+            SeriesName::Backlog(_) | SeriesName::Restarts(_) => None,
         }
     }
 }

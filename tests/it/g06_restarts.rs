@@ -354,6 +354,18 @@ on_both_daemons! {
             daemon.get("/metrics").await.text.contains(&line).then_some(())
         })
         .await;
+        // The page says why a slot waits and until when, and how often that was lately.
+        eventually(PATIENCE, async || {
+            let page = ask(daemon.prepare("/actors").header("accept", "text/html")).await.text;
+            let says = ["the first starts ", ": more than 2 restarts within 1 min", " in 1 h"];
+            says.iter().all(|it| page.contains(it)).then_some(())
+        })
+        .await;
+        eventually(PATIENCE, async || {
+            let actors = daemon.api("/actors?state=backing_off").await;
+            actors.items().first().filter(|it| it["resumes_at"].is_string()).map(|_| ())
+        })
+        .await;
         let id = daemon.enqueue(WORKS, "fine", 1).await;
         assert_eq!(ended(&daemon, id).await["status"], "succeeded", "other pools work");
         is_mended.store(true, Ordering::Relaxed);

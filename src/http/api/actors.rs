@@ -102,6 +102,8 @@ struct ActorJson {
     #[schemars(with = "ActorStateWord")]
     state: &'static str,
     since: Timestamp,
+    /// When it is started again, while it backs off.
+    resumes_at: Option<Timestamp>,
     restarts: u64,
     last_failure: Option<FailureJson>,
     mailbox_depth: usize,
@@ -123,6 +125,7 @@ impl ActorJson {
             parent: Some(actor.parent).filter(|parent| !parent.is_empty()),
             state: actor.state.as_str(),
             since: actor.since,
+            resumes_at: actor.resumes_at,
             restarts: actor.restarts,
             last_failure: actor
                 .last_failure

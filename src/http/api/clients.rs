@@ -98,7 +98,10 @@ impl ApiState {
     /// The clients of the configuration, and those that are not in it and have jobs.
     pub(in crate::http) async fn known_clients(&self) -> KnownClients {
         let totals = self.totals().await.ok();
-        KnownClients { config: self.config.get(), totals, facts: Vec::new(),
+        KnownClients {
+            config: self.config.get(),
+            totals,
+            facts: Vec::new(),
             answer_times: HashMap::new(),
             now: wall_clock(),
         }

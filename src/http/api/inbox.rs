@@ -128,7 +128,9 @@ impl ApiState {
         let limit = query.limit()?;
         for name in ["channel", "tag", "campaign"] {
             if view.waiting_for().is_none() && !query.values(name).is_empty() {
-                let detail = format!("`{name}` goes with the views `drafts`, `attention` and `snoozed` only");
+                let detail = format!(
+                    "`{name}` goes with the views `drafts`, `attention` and `snoozed` only"
+                );
                 return Err(Problem::bad_request(name, detail));
             }
         }

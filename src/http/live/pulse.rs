@@ -16,6 +16,7 @@ use crate::{
     http::State,
     store::{StoreError, wall_clock},
     telemetry::{
+        board::{ActorType, Board},
         history::{HistorySpan, SeriesName, SeriesReading},
         history_source::HistorySource,
         metrics::WEBHOOK_OUTCOMES,
@@ -164,11 +165,15 @@ impl Pulse {
         let totals =
             self.state.api.last_totals().filter(|_| self.state.api.totals_fail_since().is_none());
         let backlog = totals.as_ref().map(|totals| values::by_kind(totals));
+        let restarts = restarts(&self.state.board);
         let read = |name: &SeriesName| match (self.sources.get(name), name) {
             (Some(source), _) => source.read(),
             (None, SeriesName::Backlog(kind)) => {
                 let pending = backlog.as_ref().map(|it| it.get(kind).copied().unwrap_or_default());
                 SeriesReading::Level(pending.map_or(f64::NAN, |it: OfKind| level(it.pending)))
+            }
+            (None, SeriesName::Restarts(of)) => {
+                SeriesReading::Count(restarts.get(of).copied().unwrap_or_default())
             }
             (None, _) => SeriesReading::Level(f64::NAN),
         };
@@ -366,6 +371,16 @@ impl State {
     }
 }
 
+/// How often slots were started again, by kind, and other actors, by type.
+fn restarts(board: &Board) -> BTreeMap<&'static str, u64> {
+    let mut counts: BTreeMap<&'static str, u64> =
+        board.pools().iter().map(|pool| (pool.kind.0, pool.restarts)).collect();
+    for actor in board.actors().iter().filter(|actor| actor.kind != ActorType::Handler) {
+        *counts.entry(actor.kind.as_str()).or_default() += actor.restarts;
+    }
+    counts
+}
+
 /// The series of the history of a daemon with these channels and kinds of jobs.
 pub(in crate::http) fn series(
     channels: impl IntoIterator<Item = &'static str>,
@@ -379,8 +394,11 @@ pub(in crate::http) fn series(
         SeriesName::Backlog,
         SeriesName::Wait,
         SeriesName::Run,
+        SeriesName::Restarts,
     ] {
         names.extend(kinds.iter().copied().map(of_kind));
     }
+    let types = ActorType::ALL.into_iter().filter(|it| *it != ActorType::Handler);
+    names.extend(types.map(|it| SeriesName::Restarts(it.as_str())));
     names
 }

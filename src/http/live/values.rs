@@ -319,6 +319,7 @@ mod tests {
             parent: "supervisor",
             state: crate::telemetry::board::ActorState::Busy,
             since: Timestamp::default(),
+            resumes_at: None,
             restarts: 2,
             last_failure: None,
             mailbox_depth: 0,

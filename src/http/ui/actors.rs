@@ -5,9 +5,10 @@ use super::{
     PageResult,
     command::copy_command,
     frame::{PageContent, PagePlace},
+    overview::bars,
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, choice, empty, field, id_link,
-        live, long_text, one_line, since,
+        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, choice, duration, empty, field,
+        id_link, live, long_text, mini_bars, one_line, since, two,
     },
     pools::drawn,
     visit::Visit,
@@ -17,6 +18,7 @@ use crate::{
     http::api::actors::{ActorFilter, FILTERS, actors},
     telemetry::{
         board::{ActorState, ActorType, ActorView},
+        history::{HistorySpan, SeriesName},
         pool_post::PoolView,
     },
 };
@@ -175,9 +177,17 @@ fn actor_row(visit: &Visit, depth: usize, actor: &ActorView) -> TableRow {
     let depth_of_mailbox = actor.mailbox_depth.to_string();
     let cells = [
         html! { (indent(depth)) span.mono { (actor.name) } span.sub { (actor.kind.as_str()) } },
-        html! { (state(actor)) (key("state").whole(actor.state.as_str())) },
+        html! {
+            (state(actor)) (key("state").whole(actor.state.as_str()))
+            @if let Some(at) = actor.resumes_at {
+                span.sub { "starts " (ago(at, visit.now)) ": " (too_often(visit)) }
+            }
+        },
         html! { (since(actor.since, visit.now)) },
-        key("restarts").text(Some(&actor.restarts.to_string())),
+        {
+            let count = key("restarts").text(Some(&actor.restarts.to_string()));
+            with_restarts_lately(visit, actor.kind.as_str(), count)
+        },
         html! {
             @if actor.mailbox_capacity > 0 {
                 (key("depth").text(Some(&depth_of_mailbox))) span.mut { " of " (actor.mailbox_capacity) }
@@ -226,10 +236,13 @@ fn slots_row(
                 (busy) span.mut { " of " (slots.len()) " busy" }
                 (drawn(slots.len(), busy, 0))
             }
-            @if let Some(text) = pool.and_then(|it| waits(it, visit.now)) { span.sub { (text) } }
+            @if let Some(text) = pool.and_then(|it| waits(visit, it)) { span.sub { (text) } }
         },
         dash(),
-        html! { @if restarts == 0 { span.z { "0" } } @else { (restarts) } },
+        {
+            let count = html! { @if restarts == 0 { span.z { "0" } } @else { (restarts) } };
+            with_restarts_lately(visit, kind, count)
+        },
         dash(),
         html! { @if busy == 0 { (dash()) } @else { (busy) " run" } },
         latest.map_or_else(dash, |slot| failure(visit, slot)),
@@ -238,10 +251,35 @@ fn slots_row(
 }
 
 /// Why slots of a pool wait for their restart.
-fn waits(pool: &PoolView, now: Timestamp) -> Option<Markup> {
+fn waits(visit: &Visit, pool: &PoolView) -> Option<Markup> {
     (pool.backing_off > 0).then(|| {
-        html! { (pool.backing_off) " wait for their restart, the first starts " (ago(pool.resumes_at, now)) }
+        html! {
+            (pool.backing_off) " wait for their restart, the first starts " (ago(pool.resumes_at, visit.now))
+            ": " (too_often(visit))
+        }
     })
+}
+
+/// Why an actor waits before it is started again.
+fn too_often(visit: &Visit) -> Markup {
+    let restart = visit.state().config.get().restart.clone();
+    let window = duration(i64::try_from(restart.window.as_millis()).unwrap_or(i64::MAX));
+    html! { "more than " (restart.max_restarts) " restarts within " (window) }
+}
+
+/// The number of restarts since the start and, if there were any, those of the last hour as bars.
+fn with_restarts_lately(visit: &Visit, of: &str, count: Markup) -> Markup {
+    let history = &visit.state().history;
+    let is_of = |name: &&SeriesName| matches!(name, SeriesName::Restarts(it) if *it == of);
+    let names = history.names();
+    let Some(name) = names.iter().find(is_of) else { return count };
+    let bars = bars(&history.numbers(name, HistorySpan::Hour), HistorySpan::Hour.step_seconds());
+    let lately = history.count_within(name, 3_600);
+    if lately == 0 {
+        return count;
+    }
+    let top = bars.iter().copied().fold(1.0, f64::max);
+    two(count, html! { (mini_bars(&bars, top)) (lately) " in 1 h" })
 }
 
 /// The slots that do something or have failed; the others only wait.
@@ -282,6 +320,7 @@ mod tests {
             parent,
             state: ActorState::Idle,
             since: Timestamp::from_millis(0),
+            resumes_at: None,
             restarts: 0,
             last_failure: None,
             mailbox_depth: 0,

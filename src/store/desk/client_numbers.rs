@@ -112,9 +112,12 @@ impl Desk {
                     read(db.api(), &READ_LAST_RECEIVED, [group(some)?, count(PAUSES)]).await?;
                 let waits =
                     read(db.api(), &COUNT_UNDECIDED_OF, [group(some)?, COUNTED_MAX.into()]).await?;
-                let received =
-                    read(db.api(), &COUNT_RECEIVED_OF, [group(some)?, hour_ago.into(), COUNTED_MAX.into()])
-                        .await?;
+                let received = read(
+                    db.api(),
+                    &COUNT_RECEIVED_OF,
+                    [group(some)?, hour_ago.into(), COUNTED_MAX.into()],
+                )
+                .await?;
                 for row in &last {
                     let newest: Option<Id> = row.try_get("", "newest_id")?;
                     let earlier: Option<Id> = row.try_get("", "earlier_id")?;

@@ -179,7 +179,7 @@ fn largest(
 }
 
 /// How many happened in each of a few bars, from rates a second.
-fn bars(rates: &[f64], step_seconds: u64) -> Vec<f64> {
+pub(in crate::http::ui) fn bars(rates: &[f64], step_seconds: u64) -> Vec<f64> {
     let known = |part: &[f64]| part.iter().filter(|it| it.is_finite()).sum::<f64>();
     let seconds = step_seconds as f64;
     rates.chunks(rates.len().div_ceil(BARS).max(1)).map(|part| known(part) * seconds).collect()

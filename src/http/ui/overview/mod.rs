@@ -8,7 +8,7 @@ mod steps;
 mod tables;
 mod tiles;
 
-pub(super) use self::charts::{sent_in_a_day, webhooks_of_a_day};
+pub(super) use self::charts::{bars, sent_in_a_day, webhooks_of_a_day};
 
 use self::tiles::WaitingOfClients;
 use super::{
