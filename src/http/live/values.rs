@@ -294,6 +294,8 @@ mod tests {
             started_at: None,
             finished_at: None,
             node: None,
+            last_node: None,
+            last_actor: None,
             last_error: Some("a text from outside".to_owned()),
             trace_id: None,
         };

@@ -43,6 +43,10 @@ pub struct JobView {
     pub finished_at: Option<Timestamp>,
     /// The node that runs it.
     pub node: Option<Id>,
+    /// The node of its last run that is over.
+    pub last_node: Option<Id>,
+    /// The actor of that run.
+    pub last_actor: Option<String>,
     /// The error of the last attempt that had one.
     pub last_error: Option<String>,
     /// The id of the trace in which it was made, if that is recorded.
@@ -180,6 +184,8 @@ impl JobRow {
             started_at: locked_at.or(last_started_at),
             finished_at: finished_at.filter(|_| at == Whereabouts::Ended),
             node,
+            last_node: row.try_get("", "last_node")?,
+            last_actor: row.try_get("", "last_actor")?,
             last_error: row.try_get("", "error")?,
             trace_id: trace.as_deref().and_then(JobTrace::parse).map(|it| it.made_in.trace_id()),
         };

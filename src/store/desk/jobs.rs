@@ -22,7 +22,7 @@ sql! {
     /// that of another lead that was merged into the same one (by `leads_merged`). The last case is
     /// a job that runs during two merges: it stays in its line until its run ends.
     pub(in crate::store) static READ_JOBS =
-        "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, \
+        "select j.id, j.kind, j.client_id, j.lead_id, j.subject_id, j.message_id, j.draft_id, j.max_attempts, a.actor as last_actor, a.node as last_node, \
            (select x.id from deliveries x where x.draft_id = j.draft_id) as delivery_id, \
            case when j.in_lead_line then 1 when j.in_lead_line is null then null else 0 end as in_lead_line, j.channel, j.trace, l.merged_into, \
            @ms(coalesce(o.run_at, q.run_at, m.run_at, s.run_at, t.run_at, j.run_at)) as run_at, @ms(j.created_at) as created_at, \

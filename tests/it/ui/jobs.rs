@@ -275,4 +275,17 @@ on_both_daemons! {
         }
         assert_eq!(page(&daemon, "/jobs/401?odd=1").await.status, 400);
     }
+
+    async fn a_job_that_has_run_says_where_and_how_long_each_step_took(place: Place) {
+        let daemon = place.start("").await;
+        // The canary is a job as any other.
+        let id = eventually(PATIENCE, async || {
+            let jobs = api(&daemon, Method::GET, "/jobs?kind=SELF_CHECK&status=succeeded").await;
+            ids(&jobs).first().map(|id| (*id).to_owned())
+        })
+        .await;
+        let shown = page(&daemon, &format!("/jobs/{id}")).await;
+        shown.has("<b>stored</b>").has("<b>due</b>").has("attempt 1 started").has(">after ");
+        shown.has("<span class=\"mono\"><bdi dir=\"auto\">SELF_CHECK/");
+    }
 }

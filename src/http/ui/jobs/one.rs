@@ -178,67 +178,125 @@ fn value(value: &FactValue, now: Timestamp) -> Markup {
 }
 
 /// A point of the time line.
+#[derive(Clone, Debug)]
 struct Point {
     tone: Tone,
     sign: Sign,
     word: String,
+    /// When it was, or will be, if that is known.
+    at: Option<Timestamp>,
+    /// What is said of it below its time.
     below: Markup,
     is_ahead: bool,
 }
 
-fn line(visit: &Visit, detail: &JobDetail) -> Markup {
-    let (job, now) = (&detail.job, visit.now);
-    let point = |mark: StateMark, word: &str, below: Markup| Point {
-        tone: mark.tone,
-        sign: mark.sign,
-        word: word.to_owned(),
-        below,
-        is_ahead: false,
-    };
+impl Point {
+    fn new(mark: StateMark, word: impl Into<String>, at: Timestamp) -> Self {
+        let below = html! {};
+        let at = Some(at);
+        Self { tone: mark.tone, sign: mark.sign, word: word.into(), at, below, is_ahead: false }
+    }
+
+    fn below(self, below: Markup) -> Self {
+        Self { below, ..self }
+    }
+
+    fn ahead(self, is_ahead: bool) -> Self {
+        Self { is_ahead, ..self }
+    }
+}
+
+/// The slot of this node that works on a job: its name, and since when.
+struct WorkingSlot {
+    name: String,
+    since: Timestamp,
+}
+
+impl WorkingSlot {
+    fn of(visit: &Visit, job: &JobView) -> Option<Self> {
+        let actors = visit.state().board.actors();
+        let slot = actors.into_iter().find(|actor| actor.job_id == Some(job.id))?;
+        Some(Self { name: slot.name, since: slot.since })
+    }
+}
+
+/// What has become of a job, in its order. `slot` works on it here, if one does; `last` is the mark
+/// of its state.
+fn points(
+    detail: &JobDetail,
+    slot: Option<&WorkingSlot>,
+    last: StateMark,
+    now: Timestamp,
+) -> Vec<Point> {
+    let job = &detail.job;
     let good = StateMark::new(Tone::Good, Sign::Ok, "");
-    let mut points = vec![point(good, "stored", clock(job.created_at, now))];
-    let wait = job.run_at.millis_since(job.created_at);
+    let bad = StateMark::new(Tone::Bad, Sign::Fail, "");
+    let mut points = vec![Point::new(good, "stored", job.created_at)];
     if detail.errors.is_empty() {
-        let below = if wait < 1_000 {
-            html! { "at once" }
-        } else {
-            clock(job.run_at, now)
-        };
-        points.push(Point { is_ahead: job.run_at > now, ..point(StateMark::DUE, "due", below) });
+        let due = job.run_at.max(job.created_at);
+        points.push(Point::new(StateMark::DUE, "due", due).ahead(due > now));
     }
     let skipped = detail.errors.len().saturating_sub(ATTEMPTS_IN_LINE);
     if skipped > 0 {
-        points.push(point(
-            StateMark::RETRYING,
-            &format!("{skipped} more attempts"),
-            html! { "failed before" },
-        ));
+        let more = format!("{skipped} more attempts");
+        let more = Point::new(StateMark::RETRYING, more, now).below(html! { "failed before" });
+        points.push(Point { at: None, ..more });
     }
     for failed in detail.errors.iter().skip(skipped) {
         let below = html! {
-            (clock(failed.failed_at, now)) br; (outside(&failed.reason))
+            (outside(&failed.reason))
             @if let Some(ms) = failed.duration_ms { " after " (duration(ms)) }
         };
-        let bad = StateMark::new(Tone::Bad, Sign::Fail, "");
-        points.push(point(bad, &format!("attempt {}", failed.attempt), below));
+        let word = format!("attempt {}", failed.attempt);
+        points.push(Point::new(bad, word, failed.failed_at).below(below));
     }
-    let last = mark_of(visit, job);
     match (job.status, job.started_at) {
-        (JobStatus::Running, Some(started)) => {
-            let below = html! { (clock(started, now)) br; "for " (since(started, now)) };
-            points.push(point(last, &format!("attempt {} {}", job.attempts, last.word), below));
+        (JobStatus::Running, Some(claimed)) => {
+            let word = format!("attempt {} {}", job.attempts, last.word);
+            let running =
+                |at: Timestamp| Point::new(last, word, at).below(html! { "for " (since(at, now)) });
+            match slot {
+                Some(slot) => {
+                    points.push(Point::new(StateMark::CLAIMED, "claimed", claimed));
+                    points.push(running(slot.since.max(claimed)));
+                }
+                // Only the node that has claimed it knows when it started.
+                None => points.push(running(claimed)),
+            }
+        }
+        (JobStatus::Succeeded, Some(started)) => {
+            let word = format!("attempt {} started", job.attempts);
+            points.push(Point::new(good, word, started));
         }
         (JobStatus::Pending, _) if !detail.errors.is_empty() => {
-            let below = html! { (clock(job.run_at, now)) br; (ago(job.run_at, now)) };
-            let next = point(last, &format!("attempt {}", job.attempts + 1), below);
-            points.push(Point { is_ahead: true, ..next });
+            let word = format!("attempt {}", job.attempts + 1);
+            points.push(Point::new(last, word, job.run_at).below(ago(job.run_at, now)).ahead(true));
         }
         _ => {}
     }
-    let ended = job.finished_at.map_or_else(|| html! { "–" }, |at| clock(at, now));
-    let word = if job.finished_at.is_some() { last.word } else { "ended" };
-    let mark = if job.finished_at.is_some() { last } else { StateMark::DUE };
-    points.push(Point { is_ahead: job.finished_at.is_none(), ..point(mark, word, ended) });
+    points.push(match job.finished_at {
+        Some(at) => Point::new(last, last.word, at),
+        None => Point { at: None, ..Point::new(StateMark::DUE, "ended", now).ahead(true) },
+    });
+    points
+}
+
+/// How long it was from the last point with a time to each point, if both are known.
+fn spans(points: &[Point]) -> Vec<Option<i64>> {
+    let mut before: Option<Timestamp> = None;
+    let span = |point: &Point| {
+        let from = before;
+        before = point.at.or(before);
+        Some(point.at?.millis_since(from?).max(0))
+    };
+    points.iter().map(span).collect()
+}
+
+fn line(visit: &Visit, detail: &JobDetail) -> Markup {
+    let (job, now) = (&detail.job, visit.now);
+    let slot = WorkingSlot::of(visit, job);
+    let points = points(detail, slot.as_ref(), mark_of(visit, job), now);
+    let spans = spans(&points);
     html! {
         section.sec aria-labelledby="line" {
             div.head {
@@ -246,8 +304,13 @@ fn line(visit: &Visit, detail: &JobDetail) -> Markup {
                 span.sm.mut { (since(job.created_at, job.finished_at.unwrap_or(now))) " since it was stored" }
             }
             ol.tl {
-                @for point in &points {
-                    li.(point.tone.class()).todo[point.is_ahead] { (point.sign) b { (point.word) } (point.below) }
+                @for (point, span) in points.iter().zip(&spans) {
+                    li.(point.tone.class()).todo[point.is_ahead] {
+                        (point.sign) b { (point.word) }
+                        @match point.at { Some(at) => (clock(at, now)), None => "–" }
+                        @if let Some(ms) = span.filter(|_| !point.is_ahead) { br; span.mut { "after " (duration(ms)) } }
+                        @if !point.below.0.is_empty() { br; (point.below) }
+                    }
                 }
             }
         }
@@ -287,6 +350,11 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             trace(failed.trace_id.as_deref()),
         ])
     };
+    // Of a run that is not over, only the node that runs it knows the actor.
+    let actor = match job.status {
+        JobStatus::Running => WorkingSlot::of(visit, job).map(|slot| slot.name),
+        _ => job.last_actor.clone(),
+    };
     let mut rows: Vec<TableRow> = detail.errors.iter().rev().map(failed).collect();
     if matches!(job.status, JobStatus::Running | JobStatus::Succeeded) {
         let ran = job
@@ -298,8 +366,8 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
             dash(),
             job.finished_at.map_or_else(dash, |at| clock(at, now)),
             ran.map_or_else(dash, |ms| html! { (duration(ms)) }),
-            job.node.map_or_else(dash, id),
-            dash(),
+            job.node.or(job.last_node).map_or_else(dash, id),
+            html! { @if let Some(actor) = &actor { span.mono { (outside(actor)) } } @else { (dash()) } },
             // That of a run which is not over is not known yet.
             if job.status == JobStatus::Succeeded {
                 trace(detail.run_trace_id.as_deref())
@@ -421,4 +489,95 @@ pub(in crate::http::ui) async fn cancel(
 /// The page of a job, which tells what was done to it.
 fn done_to(visit: &Visit, id: Id, done: &str) -> String {
     visit.to_with(&format!("/jobs/{id}"), &[("done", done)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::JobState;
+
+    const MINUTE: i64 = 60_000;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_millis(minutes * MINUTE)
+    }
+
+    fn job(status: JobStatus, started_at: Option<i64>, finished_at: Option<i64>) -> JobView {
+        JobView {
+            id: 7,
+            kind: "A".to_owned(),
+            status,
+            state: JobState::Succeeded,
+            run: 1,
+            client_id: "acme".to_owned(),
+            lead_id: None,
+            subject_id: 2,
+            message_id: None,
+            draft_id: None,
+            delivery_id: None,
+            attempts: 1,
+            max_attempts: 5,
+            run_at: at(2),
+            created_at: at(0),
+            started_at: started_at.map(at),
+            finished_at: finished_at.map(at),
+            node: None,
+            last_node: None,
+            last_actor: None,
+            last_error: None,
+            trace_id: None,
+        }
+    }
+
+    fn told(detail: &JobDetail, slot: Option<&WorkingSlot>) -> Vec<String> {
+        let last = StateMark::of_job(detail.job.status);
+        let points = points(detail, slot, last, at(10));
+        let spans = spans(&points);
+        let word = |(point, span): (&Point, &Option<i64>)| {
+            let span = span.map_or("-".to_owned(), |ms| (ms / MINUTE).to_string());
+            format!("{} {span}{}", point.word, if point.is_ahead { " ahead" } else { "" })
+        };
+        points.iter().zip(&spans).map(word).collect()
+    }
+
+    #[test]
+    fn a_time_line_has_each_step_and_how_long_it_took() {
+        let of = |job: JobView| JobDetail { job, errors: Vec::new() };
+        let succeeded = of(job(JobStatus::Succeeded, Some(3), Some(5)));
+        let expected = ["stored -", "due 2", "attempt 1 started 1", "succeeded 2"];
+        assert_eq!(told(&succeeded, None), expected);
+        // Of a run, only its own node knows when its slot began.
+        let running = of(job(JobStatus::Running, Some(3), None));
+        let slot = WorkingSlot { name: "A/1".to_owned(), since: at(4) };
+        let expected = ["stored -", "due 2", "claimed 1", "attempt 1 running 1", "ended - ahead"];
+        assert_eq!(told(&running, Some(&slot)), expected);
+        let expected = ["stored -", "due 2", "attempt 1 running 1", "ended - ahead"];
+        assert_eq!(told(&running, None), expected);
+        let later = of(JobView { run_at: at(99), ..job(JobStatus::Pending, None, None) });
+        assert_eq!(told(&later, None), ["stored -", "due 99 ahead", "ended - ahead"]);
+    }
+
+    #[test]
+    fn failed_attempts_stand_between_and_those_before_are_counted() {
+        let failed = |attempt: i64| FailedAttempt {
+            attempt,
+            failed_at: at(attempt),
+            duration_ms: Some(10),
+            node: None,
+            actor: None,
+            reason: "error".to_owned(),
+            message: None,
+        };
+        let errors: Vec<FailedAttempt> = (1..=5).map(failed).collect();
+        let detail = JobDetail { job: job(JobStatus::Failed, Some(5), Some(5)), errors };
+        let expected = [
+            "stored -",
+            "2 more attempts -",
+            "attempt 3 3",
+            "attempt 4 1",
+            "attempt 5 1",
+            "failed 0",
+        ];
+        assert_eq!(told(&detail, None), expected);
+    }
 }
