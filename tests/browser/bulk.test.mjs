@@ -54,6 +54,10 @@ test('28: jobs are cancelled by filter: counted, asked for, shown as they go, st
   await dialog.locator('input[name=typed]').fill('25');
   await page.keyboard.press('Enter');
   await reads(page, `only if their count is typed: ${COUNT}`);
+  // What was typed stands there, with the focus and the error beside it.
+  const typed = dialog.locator('input[name=typed]');
+  assert.deepEqual([await typed.inputValue(), await typed.getAttribute('aria-invalid')], ['25', 'true']);
+  assert.ok(await typed.evaluate((it) => it === document.activeElement), 'the focus is at the error');
   assert.equal(await count('cancelled'), 0);
   // 2. It goes on in portions, and is stopped half-way.
   const strip = page.locator('[data-part=operation]');

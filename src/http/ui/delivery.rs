@@ -9,7 +9,7 @@ use super::{
         long_text, note, one_line, outside, post_form,
     },
     sends::{ShownSends, mark},
-    visit::Visit,
+    visit::{RefusedForm, Visit},
 };
 use crate::{
     domain::{Id, Timestamp},
@@ -141,9 +141,23 @@ pub(super) async fn settle(
     let id = id_of(&path)?;
     let end = ToldEnd::of(&form.end)
         .ok_or_else(|| Problem::bad_request("end", "must be sent or not_sent"))?;
-    visit.api().settle(id, end == ToldEnd::Sent, note_in(&form.note)?, &request).await?;
+    let note = match note_in(&form.note) {
+        Ok(note) => note,
+        Err(problem) => {
+            let refused = RefusedForm::of(problem, vec![("note", form.into_inner().note)])?;
+            let query = vec![("ask".to_owned(), end.word().to_owned())];
+            let visit = visit.again(&format!("/deliveries/{id}"), query, refused);
+            return Visit::refuse(show(visit, path).await);
+        }
+    };
+    visit.api().settle(id, end == ToldEnd::Sent, note, &request).await?;
     let done = [("status", "uncertain"), ("done", end.word())];
     Ok(visit.see(&visit.to_with("/deliveries", &done)))
+}
+
+/// `GET` of the same address, which a page that shows the form again has.
+pub(super) async fn ask(visit: Visit, path: web::Path<String>) -> PageResult {
+    Ok(visit.see(&visit.to(&format!("/deliveries/{}", id_of(&path)?))))
 }
 
 fn id_of(path: &str) -> Result<Id, Problem> {
@@ -181,7 +195,12 @@ fn question(visit: &Visit, delivery: &DeliveryRow, end: ToldEnd) -> Markup {
     let content = html! {
         p { (end.follows()) }
         (hidden_input("end", end.word()))
-        div.mt { (field("Note for the audit log", "note", "", "where you looked", None)) }
+        div.mt {
+            (field(
+                "Note for the audit log", "note", visit.typed("note").unwrap_or_default(), "where you looked",
+                visit.wrong("note")
+            ))
+        }
         p.mt { (button(ButtonLook::Primary, end.label())) }
     };
     let path = format!("/deliveries/{}/resolve", delivery.id);

@@ -81,6 +81,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
 fn received_and_sent(cfg: &mut ServiceConfig) {
     cfg.route("/deliveries", web::get().to(deliveries::show))
         .route("/deliveries/{id}", web::get().to(delivery::show))
+        .route("/deliveries/{id}/resolve", web::get().to(delivery::ask))
         .route("/deliveries/{id}/resolve", web::post().to(delivery::settle))
         .route("/received", web::get().to(received::show))
         .route("/quarantine/{id}", web::get().to(quarantined::show))
@@ -110,7 +111,9 @@ fn work(cfg: &mut ServiceConfig) {
         .route("/jobs/{id}/cancel", web::post().to(jobs::cancel_one))
         .route("/operations/{id}/stop", web::post().to(jobs::stop_operation))
         .route("/pools", web::get().to(pools::show))
+        .route("/pools/{kind}/size", web::get().to(pools::ask_size))
         .route("/pools/{kind}/size", web::post().to(pools::size))
+        .route("/pools/{kind}/pause", web::get().to(pools::ask_pause))
         .route("/pools/{kind}/pause", web::post().to(pools::pause))
         .route("/pools/{kind}/resume", web::post().to(pools::resume))
         .route("/pools/{kind}/reset", web::post().to(pools::reset))

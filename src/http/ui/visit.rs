@@ -1,6 +1,7 @@
 //! One request for a page: who looks, at which address, and how they want pages to look.
 
 use super::{
+    PageResult,
     frame::{self, PageContent},
     look::is_own_path,
     parts::{at, with_query},
@@ -20,7 +21,10 @@ use actix_web::{
     Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse,
     dev::Payload,
     error::InternalError,
-    http::header::{CONTENT_TYPE, HOST},
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, HOST},
+    },
     web,
 };
 use futures_util::future::LocalBoxFuture;
@@ -129,6 +133,35 @@ impl Theme {
     }
 }
 
+/// A form that was not done because of one of its fields. Its page is shown again with what was
+/// typed, and with the error at the field.
+#[derive(Clone, Debug)]
+pub(super) struct RefusedForm {
+    field: String,
+    why: String,
+    /// What was typed, by field.
+    typed: Vec<(&'static str, String)>,
+}
+
+impl RefusedForm {
+    /// The form that this problem is about, with what was typed.
+    ///
+    /// # Errors
+    /// The problem, if it is about none of these fields.
+    pub(super) fn of(
+        problem: Problem,
+        typed: Vec<(&'static str, String)>,
+    ) -> Result<Self, Problem> {
+        let field = problem.field().filter(|field| typed.iter().any(|it| it.0 == *field));
+        match (problem.cause(), field) {
+            (Cause::BadRequest, Some(field)) => {
+                Ok(Self { field: field.to_owned(), why: problem.detail().to_owned(), typed })
+            }
+            _ => Err(problem),
+        }
+    }
+}
+
 /// One request for a page.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Visit {
@@ -147,6 +180,8 @@ pub(in crate::http) struct Visit {
     query: Vec<(String, String)>,
     state: web::Data<State>,
     api: web::Data<ApiState>,
+    /// The form that the page shows again, if one was refused.
+    refused: Option<Arc<RefusedForm>>,
     /// Held until the page is read. The copy for the page of a problem has none.
     _turn: Option<Arc<PageTurn>>,
 }
@@ -229,6 +264,41 @@ impl Visit {
             None => values.push(value),
         }
         self.with(name, Some(&values.join(",")))
+    }
+
+    /// The same visit at another page of ours, with this query, which shows a form again.
+    pub(super) fn again(
+        &self,
+        path: &str,
+        query: Vec<(String, String)>,
+        refused: RefusedForm,
+    ) -> Self {
+        let named = query.iter().find(|it| it.0 == "client" && !it.1.is_empty());
+        Self {
+            client: named.map(|it| it.1.clone()),
+            path: path.to_owned(),
+            query,
+            refused: Some(Arc::new(refused)),
+            ..self.clone()
+        }
+    }
+
+    /// What was typed into a field of the form that is shown again.
+    pub(super) fn typed(&self, field: &str) -> Option<&str> {
+        let typed = &self.refused.as_ref()?.typed;
+        typed.iter().find(|it| it.0 == field).map(|it| it.1.as_str())
+    }
+
+    /// What is wrong with that field.
+    pub(super) fn wrong(&self, field: &str) -> Option<&str> {
+        self.refused.as_ref().filter(|it| it.field == field).map(|it| it.why.as_str())
+    }
+
+    /// Answers the page of a form that was refused.
+    pub(super) fn refuse(page: PageResult) -> PageResult {
+        let mut page = page?;
+        *page.status_mut() = StatusCode::BAD_REQUEST;
+        Ok(page)
     }
 
     /// The address of this page as it is, without what was done. It is for forms that lead back.
@@ -321,6 +391,7 @@ impl FromRequest for Visit {
                 query,
                 state,
                 api,
+                refused: None,
                 _turn: None,
             };
             request.extensions_mut().insert(visit.clone());
@@ -366,6 +437,25 @@ impl Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_is_shown_again_only_if_one_of_its_fields_is_wrong() {
+        let typed = || vec![("note", "too long".to_owned())];
+        let of_note = RefusedForm::of(Problem::bad_request("note", "is too long"), typed());
+        assert_eq!(
+            of_note.map(|it| (it.field, it.why)).ok(),
+            Some(("note".into(), "is too long".into()))
+        );
+        for problem in [
+            Problem::bad_request("count", "must be a number"),
+            Problem::new(Cause::BadRequest, "nothing is to be changed"),
+            Problem::conflict("it has ended"),
+        ] {
+            let detail = problem.detail().to_owned();
+            let refused = RefusedForm::of(problem, typed());
+            assert_eq!(refused.err().map(|it| it.detail().to_owned()), Some(detail));
+        }
+    }
 
     #[tokio::test]
     async fn one_user_leaves_turns_to_others() {

@@ -1,6 +1,6 @@
 //! The sends of answers, and how a person settles those of which nobody knows the end.
 
-use super::{KIM, USERS, VIC, checked, page, submit, tags};
+use super::{KIM, USERS, VIC, checked, page, post, submit, tags};
 use crate::{
     on_both_daemons,
     support::{
@@ -78,6 +78,11 @@ on_both_daemons! {
 
         // What is said is done, once, and can be read in the audit log.
         assert_eq!(settle(&daemon, 81, &[("end", "perhaps")]).await.0, 400);
+        let long = "<b>".repeat(200);
+        let form = [("end", "sent"), ("note", long.as_str())];
+        let again = checked(post(&daemon, "/deliveries/81/resolve", &form).await).await;
+        assert_eq!(again.status, 400);
+        again.has("It was sent?").has("aria-invalid=\"true\"").has("at most").has("value=\"&lt;b&gt;").lacks("<b><b>");
         let told = settle(&daemon, 81, &[("end", "sent"), ("note", "seen <b>there</b>")]).await;
         assert_eq!(told, (303, "/deliveries?status=uncertain&done=sent".to_owned()));
         assert_eq!(settle(&daemon, 81, &[("end", "sent")]).await.0, 409);

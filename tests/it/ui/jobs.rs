@@ -1,6 +1,6 @@
 //! Jobs: their list with its states and errors, what is done to many of them, and one of them.
 
-use super::{leads_to, page, post};
+use super::{checked, leads_to, page, post};
 use crate::{
     on_both_daemons,
     support::{
@@ -206,7 +206,11 @@ on_both_daemons! {
         let form = |typed: &'static str| [("status", "pending"), ("client", "many"), ("count", "150"), ("typed", typed)];
         for wrong in ["", "149", "yes"] {
             let refused = post(&daemon, "/jobs/cancel", &form(wrong)).await;
-            assert_eq!(refused.status(), 400, "{wrong}");
+            let again = checked(refused).await;
+            assert_eq!(again.status, 400, "{wrong}");
+            // It is asked again, with what was typed and the error at its field.
+            again.has("<dialog open").has("Cancel 150 jobs?").has("only if their count is typed: 150");
+            again.has(&format!("name=\"typed\" value=\"{wrong}\"")).has("aria-invalid=\"true\"").has("autofocus");
         }
         // More match than somebody was shown: they are asked again.
         let few = [("status", "pending"), ("client", "many"), ("count", "3")];

@@ -24,6 +24,13 @@ async fn pool(daemon: &Daemon) -> Value {
     pools.items().iter().find(|it| it["kind"] == KIND).expect("a pool").clone()
 }
 
+/// Where a page leads to.
+async fn browse_nowhere(daemon: &Daemon, path: &str) -> String {
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    let request = client.get(daemon.url(path)).bearer_auth(daemon.admin_token());
+    leads_to(&request.header("accept", "text/html").send().await.unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
     let daemon = Place::sqlite().start("").await;
@@ -86,6 +93,36 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
         let answer = post(&daemon, &format!("/pools/{KIND}/{path}"), form).await;
         assert_eq!(answer.status(), status, "{path} {form:?}");
     }
+    // The form comes again with what was typed, and the error at its field.
+    let long = "<b>".repeat(200);
+    for (path, form, says) in [
+        (
+            "size",
+            [("size", "many"), ("note", "for <b>Monday</b>"), ("expires_in", "1d")],
+            "1 to 10000",
+        ),
+        ("size", [("size", "7"), ("note", long.as_str()), ("expires_in", "1d")], "at most"),
+        (
+            "size",
+            [("size", "7"), ("note", "x"), ("expires_in", "soon")],
+            "a duration with its unit",
+        ),
+        ("pause", [("size", ""), ("note", long.as_str()), ("expires_in", "4h")], "at most"),
+    ] {
+        let again = checked(post(&daemon, &format!("/pools/{KIND}/{path}"), &form).await).await;
+        assert_eq!(again.status, 400, "{path} {form:?}");
+        again.has("<dialog open").has("aria-invalid=\"true\"").has(says).lacks("<b>Monday");
+        for (name, value) in form.iter().filter(|it| !it.1.is_empty()) {
+            let escaped = value.replace('<', "&lt;").replace('>', "&gt;");
+            let is_there = again.html.contains(&format!("value=\"{escaped}\""));
+            assert!(is_there, "{name} {escaped}: {}", again.html);
+        }
+    }
+    let stepped = page(&daemon, &format!("/pools?ask=size&kind={KIND}&size=x")).await;
+    stepped.has("<dialog open").has("value=\"x\"").has("1 to 10000");
+    // The address of that page leads back to the question.
+    let to = browse_nowhere(&daemon, &format!("/pools/{KIND}/pause")).await;
+    assert_eq!(to, format!("/pools?ask=pause&kind={KIND}"));
     assert_eq!(post(&daemon, "/pools/NO_SUCH/resume", &[]).await.status(), 404);
     for (query, status) in [
         ("odd=1", 400),

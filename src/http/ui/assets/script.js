@@ -76,7 +76,7 @@
     const aim = hash && document.getElementById(decodeURIComponent(hash.slice(1)));
     if (aim) aim.scrollIntoView();
     else scrollTo(0, 0);
-    (one('dialog[open] :is(input:not([type=hidden]), button)', main()) || one('[autofocus]', main()) || aim || main())
+    (one('[autofocus]', main()) || one('dialog[open] :is(input:not([type=hidden]), button)', main()) || aim || main())
       .focus({ preventScroll: true });
     tell(document.title.replace(/ – Postroom$/, ''));
   }

@@ -2,21 +2,21 @@
 
 use super::{
     KEPT, back_to, first_line, kept,
-    list::{ListedJobs, named},
+    list::{ListedJobs, named, show},
     mark_of,
 };
 use crate::{
     http::{
         api::{Query, jobs, operations},
         operator::Operator,
-        problem::{Cause, Problem},
+        problem::Problem,
         ui::{
             PageResult,
             parts::{
                 ButtonLook, button, dialog, field, hidden_input, id, number, one_line, post_form,
                 with_query,
             },
-            visit::Visit,
+            visit::{RefusedForm, Visit},
         },
     },
     store::{JobAction, JobView, MatchingJobs},
@@ -82,7 +82,10 @@ fn question(listed: &ListedJobs<'_>, matching: &MatchingJobs) -> Markup {
         @for (name, value) in kept(&listed.query) { (hidden_input(name, &value)) }
         (hidden_input("count", &count.to_string()))
         @if is_typed {
-            (field(&format!("Type {count} to go on"), "typed", "", "", None))
+            (field(
+                &format!("Type {count} to go on"), "typed", visit.typed("typed").unwrap_or_default(), "",
+                visit.wrong("typed")
+            ))
         }
         p.mt { (button(look, &label)) }
     };
@@ -169,7 +172,12 @@ async fn change(
             "more than {TYPED_ABOVE} jobs are {} only if their count is typed: {shown}",
             done(action)
         );
-        return Err(Problem::new(Cause::BadRequest, detail));
+        let typed = query.text("typed")?.unwrap_or_default().to_owned();
+        let refused =
+            RefusedForm::of(Problem::bad_request("typed", detail), vec![("typed", typed)])?;
+        let kept = pairs.into_iter().filter(|it| KEPT.contains(&it.0.as_str()));
+        let asking = kept.chain([("ask".to_owned(), action.as_str().to_owned())]).collect();
+        return Visit::refuse(show(visit.again("/jobs", asking, refused)).await);
     }
     // 3. Start.
     let started = operations::start(visit.api(), &matching, &filter, operator).await?;

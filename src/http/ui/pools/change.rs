@@ -1,6 +1,6 @@
 //! What is set for a pool beside the files: asked first, with a note and an end, then done.
 
-use super::{KindPath, size_in};
+use super::{KindPath, show, size_in};
 use crate::{
     domain::OverrideChange,
     http::{
@@ -13,7 +13,7 @@ use crate::{
         ui::{
             PageResult,
             parts::{ButtonLook, button, choice, dialog, field, hidden_input, post_form},
-            visit::Visit,
+            visit::{RefusedForm, Visit},
         },
     },
 };
@@ -30,12 +30,13 @@ const ENDS: [(&str, &str); 5] = [
     ("", "when I reset it"),
 ];
 
-/// The question that the address asks (`?ask=size&kind=…`), as an open dialog.
+/// The question that the address asks (`?ask=size&kind=…`), as an open dialog, and whether a field
+/// of it is wrong.
 pub(super) fn asked(
     visit: &Visit,
     query: &Query,
     pools: &[PoolJson],
-) -> Result<Option<Markup>, Problem> {
+) -> Result<Option<(Markup, bool)>, Problem> {
     let Some(ask) = query.text("ask")? else { return Ok(None) };
     visit.must_operate()?;
     let kind = query.text("kind")?.unwrap_or_default();
@@ -43,17 +44,32 @@ pub(super) fn asked(
     let pool = pool
         .ok_or_else(|| Problem::bad_request("kind", format!("there is no pool `{kind}` here")))?;
     match ask {
-        "size" => {
-            let size = size_in(query)?.unwrap_or(pool.size);
-            Ok(Some(sizing(visit, pool, size)))
-        }
-        "pause" => Ok(Some(pausing(visit, pool))),
+        "size" => match size_in(query) {
+            Ok(size) => Ok(Some((sizing(visit, pool, size.unwrap_or(pool.size)), false))),
+            Err(problem) => {
+                let size = query.text("size")?.unwrap_or_default().to_owned();
+                let refused = RefusedForm::of(problem, vec![("size", size)])?;
+                let visit = visit.again("/pools", asking("size", pool.kind), refused);
+                Ok(Some((sizing(&visit, pool, pool.size), true)))
+            }
+        },
+        "pause" => Ok(Some((pausing(visit, pool), false))),
         _ => Err(Problem::bad_request("ask", "must be size or pause")),
     }
 }
 
+/// The query of the question about a pool.
+fn asking(ask: &str, kind: &str) -> Vec<(String, String)> {
+    [("ask", ask), ("kind", kind)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
 fn sizing(visit: &Visit, pool: &PoolJson, size: usize) -> Markup {
-    let heading = format!("{} → {size} slots", pool.size);
+    let wrong = visit.wrong("size");
+    let heading = match wrong {
+        Some(_) => format!("Slots of {}", pool.kind),
+        None => format!("{} → {size} slots", pool.size),
+    };
+    let typed = visit.typed("size").map_or_else(|| size.to_string(), str::to_owned);
     let below = match size.cmp(&pool.size) {
         std::cmp::Ordering::Less => "Jobs that run end first.",
         std::cmp::Ordering::Equal => "It has that size already.",
@@ -64,14 +80,17 @@ fn sizing(visit: &Visit, pool: &PoolJson, size: usize) -> Markup {
         div.filter {
             label.f {
                 "Slots"
-                input #slots name="size" type="number" min="1" max="10000" value=(size) autocomplete="off";
+                input #slots name="size" type=(if wrong.is_some() { "text" } else { "number" }) min="1" max="10000" value=(typed)
+                    autocomplete="off" aria-invalid=[wrong.map(|_| "true")]
+                    aria-describedby=[wrong.map(|_| "e-size")] autofocus[wrong.is_some()];
+                @if let Some(wrong) = wrong { span.err id="e-size" { (wrong) } }
             }
             label.f {
                 span.vh { "Slots, as a range" }
                 input type="range" min="1" max="64" value=(size.min(64)) data-with="slots" aria-label="slots, 1 to 64";
             }
         }
-        (ends_and_note("4h", "Monday’s campaign"))
+        (ends_and_note(visit, "4h", "Monday’s campaign"))
         p.mt { (button(ButtonLook::Primary, "Apply")) }
     };
     question(visit, pool, &heading, "size", form)
@@ -82,18 +101,21 @@ fn pausing(visit: &Visit, pool: &PoolJson) -> Markup {
         p {
             "What runs ends, nothing new starts. On all nodes, and over restarts. Waiting jobs stay."
         }
-        (ends_and_note("1h", "shown to all"))
+        (ends_and_note(visit, "1h", "shown to all"))
         p.mt { (button(ButtonLook::Primary, "Pause")) }
     };
     let heading = format!("Pause {}?", pool.kind);
     question(visit, pool, &heading, "pause", form)
 }
 
-fn ends_and_note(end: &str, placeholder: &str) -> Markup {
+fn ends_and_note(visit: &Visit, end: &str, placeholder: &str) -> Markup {
+    let end = visit.typed("expires_in").unwrap_or(end);
+    let is_known = ENDS.iter().any(|it| it.0 == end);
     html! {
         div.filter {
-            (choice("It ends", "expires_in", end, ENDS))
-            (field("Note", "note", "", placeholder, None))
+            @if is_known { (choice("It ends", "expires_in", end, ENDS)) }
+            @else { (field("It ends in", "expires_in", end, "4h", visit.wrong("expires_in"))) }
+            (field("Note", "note", visit.typed("note").unwrap_or_default(), placeholder, visit.wrong("note")))
             (hidden_input("asked", "1"))
         }
     }
@@ -121,6 +143,12 @@ pub(in crate::http::ui) struct ChangeForm {
 }
 
 impl ChangeForm {
+    /// The size, the note and the end.
+    fn sized(&self) -> Result<OverrideChange, Problem> {
+        let size = self.size.trim().parse::<u64>().map_or(Value::Null, Value::from);
+        Ok(OverrideChange { size: Some(api::size_in(&size)?), ..self.change()? })
+    }
+
     /// The note and the end.
     fn change(&self) -> Result<OverrideChange, Problem> {
         let expires_in = self.expires_in.trim();
@@ -144,9 +172,29 @@ pub(in crate::http::ui) async fn size(
     request: HttpRequest,
 ) -> PageResult {
     visit.must_operate()?;
-    let size = form.size.trim().parse::<u64>().map_or(Value::Null, Value::from);
-    let change = OverrideChange { size: Some(api::size_in(&size)?), ..form.change()? };
-    set(&visit, &path, change, "sized", &request).await
+    match form.sized() {
+        Ok(change) => set(&visit, &path, change, "sized", &request).await,
+        Err(problem) => asked_again(&visit, "size", &path, form.into_inner(), problem).await,
+    }
+}
+
+/// `GET` of the same address, which a page that shows the form again has: asks again.
+pub(in crate::http::ui) async fn ask_size(visit: Visit, path: KindPath) -> PageResult {
+    Ok(visit.see(&visit.to_with("/pools", &[("ask", "size"), ("kind", &path)])))
+}
+
+/// Shows the question again, with what was typed and what is wrong with it.
+async fn asked_again(
+    visit: &Visit,
+    ask: &str,
+    kind: &str,
+    form: ChangeForm,
+    problem: Problem,
+) -> PageResult {
+    let ChangeForm { size, note, expires_in, .. } = form;
+    let typed = vec![("size", size), ("note", note), ("expires_in", expires_in)];
+    let refused = RefusedForm::of(problem, typed)?;
+    Visit::refuse(show(visit.again("/pools", asking(ask, kind), refused)).await)
 }
 
 /// `POST /pools/{kind}/pause`.
@@ -157,8 +205,18 @@ pub(in crate::http::ui) async fn pause(
     request: HttpRequest,
 ) -> PageResult {
     visit.must_operate()?;
-    let change = OverrideChange { paused: Some(true), ..form.change()? };
-    set(&visit, &path, change, "paused", &request).await
+    match form.change() {
+        Ok(change) => {
+            let change = OverrideChange { paused: Some(true), ..change };
+            set(&visit, &path, change, "paused", &request).await
+        }
+        Err(problem) => asked_again(&visit, "pause", &path, form.into_inner(), problem).await,
+    }
+}
+
+/// `GET` of the same address: see [`ask_size`].
+pub(in crate::http::ui) async fn ask_pause(visit: Visit, path: KindPath) -> PageResult {
+    Ok(visit.see(&visit.to_with("/pools", &[("ask", "pause"), ("kind", &path)])))
 }
 
 /// `POST /pools/{kind}/resume`.

@@ -7,7 +7,7 @@ mod elsewhere;
 mod rows;
 
 pub(super) use self::{
-    change::{pause, reset, resume, size},
+    change::{ask_pause, ask_size, pause, reset, resume, size},
     rows::drawn,
 };
 
@@ -46,10 +46,13 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let own = visit.state().store.node();
     let node = query.ids("node")?.first().copied().unwrap_or(own);
     let here = pools(visit.api(), totals.as_deref());
+    let mut is_wrong = false;
     let content = if node == own {
+        let asked = change::asked(&visit, &query, &here)?;
+        is_wrong = asked.as_ref().is_some_and(|it| it.1);
         html! {
             (config_strip(&visit))
-            @if let Some(asked) = change::asked(&visit, &query, &here)? { (asked) }
+            @if let Some((asked, _)) = &asked { (asked) }
             div data-part="pools" { (rows::table(&visit, &here, is_fresh)) }
         }
     } else {
@@ -62,7 +65,8 @@ pub(super) async fn show(visit: Visit) -> PageResult {
         (content)
     };
     let page = PageContent::new(PagePlace::Pools, "Pools", body).topics("pools totals");
-    Ok(visit.answer(&page))
+    let page = Ok(visit.answer(&page));
+    if is_wrong { Visit::refuse(page) } else { page }
 }
 
 /// New counts, or the last ones if the database does not answer at once, and whether they are new.
