@@ -530,7 +530,7 @@ impl Board {
         self.prunes_at_ms.store(at.as_millis(), Ordering::Relaxed);
     }
 
-    /// When the janitor prunes next; `None` if this node has never pruned, because it does not lead.
+    /// When the janitor prunes next; `None` if this node has never pruned: it does not lead.
     pub fn next_pruning(&self) -> Option<Timestamp> {
         let at_ms = self.prunes_at_ms.load(Ordering::Relaxed);
         (at_ms != 0).then(|| Timestamp::from_millis(at_ms))

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 /// The most bytes of a status. All nodes and every overview read it.
 const BYTES_MAX: usize = 8 << 10;
-/// How often it is looked whether another number of slots is busy. A node that rests writes nothing.
+/// How often it is looked whether another number of slots is busy. A node that rests writes none.
 const BUSY_EVERY: Duration = Duration::from_secs(10);
 
 /// What a node says of itself.
@@ -127,8 +127,8 @@ impl NodeStatus {
     }
 }
 
-/// Stores what this node says of itself whenever it changes, for as long as it is polled. Busy slots
-/// are told every ten seconds at most. While the database is away it tries again.
+/// Stores what this node says of itself whenever it changes, for as long as it is polled. Busy
+/// slots are told every ten seconds at most. While the database is away it tries again.
 pub async fn tell_status(setup: NodeStatusSetup) {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let (mut configs, mut statuses) = (setup.live.changes(), setup.tuner.statuses());

@@ -2,7 +2,9 @@
 //! has lasted longest.
 
 use super::Desk;
-use crate::store::engine::{Database, StoreError, migrate::known_migrations, sql::sql, tx::read};
+use crate::store::engine::{
+    Database, StoreError, connect::undurable, migrate::known_migrations, sql::sql, tx::read,
+};
 
 sql! {
     /// The server's version, the bytes of the database, and how long the oldest transaction in it
@@ -39,6 +41,15 @@ pub struct DatabaseState {
 }
 
 impl Desk {
+    /// The settings of the database's server under which an acknowledged webhook can be lost; empty
+    /// is good.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
+        self.db.call(|db| async move { undurable(db.api()).await }).await
+    }
+
     /// What the database is and holds.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub use self::{
 use crate::domain::{Id, JobStatus, Medium, Sentiment, trace::JobTrace};
 use crate::store::{
     audit::AuditEntry,
-    engine::{Database, StoreError, connect::undurable},
+    engine::{Database, StoreError},
     fleet::{
         nodes::{self, Node},
         notices::Notices,
@@ -561,15 +561,6 @@ impl Desk {
         self.db
             .call(|db| async move { model_calls::page(db.api(), &filter, limit, cursor).await })
             .await
-    }
-
-    /// The settings of the database's server under which an acknowledged webhook can be lost; empty
-    /// is good.
-    ///
-    /// # Errors
-    /// If the database is unreachable.
-    pub async fn undurable(&self) -> Result<Vec<String>, StoreError> {
-        self.db.call(|db| async move { undurable(db.api()).await }).await
     }
 
     /// All nodes with a row.
