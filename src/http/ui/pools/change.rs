@@ -65,6 +65,7 @@ fn asking(ask: &str, kind: &str) -> Vec<(String, String)> {
 
 fn sizing(visit: &Visit, pool: &PoolJson, size: usize) -> Markup {
     let wrong = visit.wrong("size");
+    let size = visit.typed("size").and_then(|it| it.trim().parse().ok()).unwrap_or(size);
     let heading = match wrong {
         Some(_) => format!("Slots of {}", pool.kind),
         None => format!("{} → {size} slots", pool.size),
