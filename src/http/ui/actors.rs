@@ -14,7 +14,6 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    domain::Timestamp,
     http::api::actors::{ActorFilter, FILTERS, actors},
     telemetry::{
         board::{ActorState, ActorType, ActorView},
@@ -312,6 +311,7 @@ fn unfolded(visit: &Visit, slots: &[&ActorView]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
 
     fn actor(name: &str, kind: ActorType, parent: &'static str) -> ActorView {
         ActorView {

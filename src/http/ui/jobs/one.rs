@@ -353,7 +353,9 @@ fn attempts(visit: &Visit, detail: &JobDetail, is_full: bool) -> Markup {
     // Of a run that is not over, only the node that runs it knows the actor.
     let actor = match job.status {
         JobStatus::Running => WorkingSlot::of(visit, job).map(|slot| slot.name),
-        _ => job.last_actor.clone(),
+        JobStatus::Pending | JobStatus::Succeeded | JobStatus::Failed | JobStatus::Cancelled => {
+            job.last_actor.clone()
+        }
     };
     let mut rows: Vec<TableRow> = detail.errors.iter().rev().map(failed).collect();
     if matches!(job.status, JobStatus::Running | JobStatus::Succeeded) {
