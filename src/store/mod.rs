@@ -43,9 +43,9 @@ pub use self::{
         JobActionError, JobCase, JobDetail, JobFilter, JobView, LeadCase, LeadCursor, LeadDetail,
         LeadEntry, LeadFilter, LeadMark, LeadName, LeadRow, LedgerBalance, Lifting, ListedMessage,
         ListedQuarantine, MessageFilter, MessageRow, ModelCallFilter, ModelCallRow, OptOutRow,
-        Page, QuarantineFilter, QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow, ReceivedTables,
-        Rewriting, SearchHit, SeenDraft, StoredNode, Totals, TroubledAccount, WaitingFilter,
-        WaitingFor,
+        Page, QuarantineFilter, QuarantineRow, ReceivedFilter, ReceivedMessage, ReceivedRow,
+        ReceivedTables, Rewriting, SearchHit, SeenDraft, StoredNode, Totals, TroubledAccount,
+        WaitingFilter, WaitingFor,
     },
     engine::{
         backup::{back_up_sqlite, check_copy},
