@@ -57,6 +57,10 @@ impl<A: Analyst> Analyst for Metered<A> {
         self.timed(self.analyst.score(conversation, ideal_customer))
     }
 
+    fn scores_by_thread(&self) -> bool {
+        self.analyst.scores_by_thread()
+    }
+
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         self.timed(self.analyst.draft(request))
     }

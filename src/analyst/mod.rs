@@ -50,6 +50,11 @@ pub trait Analyst: Send + Sync {
         ideal_customer: Option<&'a str>,
     ) -> AnalystAnswer<'a, Option<Score>>;
 
+    /// True if [`Analyst::score`] looks at the transcript. If not, nobody needs to read it.
+    fn scores_by_thread(&self) -> bool {
+        true
+    }
+
     /// An answer to the conversation's message, or `None` if its tag gets none (docs/RULES.md
     /// DRAFTS).
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>>;

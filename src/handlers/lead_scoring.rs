@@ -23,10 +23,11 @@ impl JobHandler for LeadScoring {
     async fn handle(&self, job: &Job) -> Outcome {
         let Self(deps) = self;
         let analyst = deps.analyst_for(job);
-        let conversation = match conversation_of(job, &deps.reader).await {
-            Ok(conversation) => conversation,
-            Err(outcome) => return outcome,
-        };
+        let conversation =
+            match conversation_of(job, &deps.reader, analyst.scores_by_thread()).await {
+                Ok(conversation) => conversation,
+                Err(outcome) => return outcome,
+            };
         let config = deps.config.get();
         let ideal_customer =
             config.client(&job.client_id).and_then(|client| client.ideal_customer.as_deref());

@@ -76,14 +76,23 @@ pub trait JobHandler: Send + Sync + 'static {
     fn handle(&self, job: &Job) -> impl Future<Output = Outcome> + Send;
 }
 
-/// Reads the conversation that the job is about (docs/RULES.md STATUS).
+/// Reads the conversation that the job is about (docs/RULES.md STATUS), with the thread only if
+/// that is needed.
 ///
 /// # Errors
 /// The outcome of the job if its conversation is gone or cannot be read now.
-async fn conversation_of(job: &Job, reader: &Reader) -> Result<Conversation, Outcome> {
+async fn conversation_of(
+    job: &Job,
+    reader: &Reader,
+    needs_thread: bool,
+) -> Result<Conversation, Outcome> {
     let gone = || Outcome::Cancel("message or lead is gone".to_owned());
     let message_id = job.message_id.ok_or_else(gone)?;
-    match reader.conversation(message_id).await {
+    let read = match needs_thread {
+        true => reader.conversation(message_id).await,
+        false => reader.message_and_lead(message_id).await,
+    };
+    match read {
         Ok(it) => it.ok_or_else(gone),
         Err(error) => Err(unread(&error, "the conversation")),
     }

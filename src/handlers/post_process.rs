@@ -57,7 +57,7 @@ impl<C: Channel> JobHandler for PostProcess<C> {
     async fn handle(&self, job: &Job) -> Outcome {
         let Deps { reader, config, .. } = &self.deps;
         let analyst = self.deps.analyst_for(job);
-        let conversation = match conversation_of(job, reader).await {
+        let conversation = match conversation_of(job, reader, true).await {
             Ok(conversation) => conversation,
             Err(outcome) => return outcome,
         };

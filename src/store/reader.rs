@@ -2,7 +2,7 @@
 //!
 //! Conversations are read in groups: those that handlers ask for during a read are read together in
 //! the next one. An idle daemon reads each at once; a busy one reads those of many slots with two
-//! statements.
+//! statements, or with one if nobody needs threads.
 
 use crate::domain::{
     Conversation, Id, InboundMessage, LeadStatus, LeadView, Sentiment, Timestamp,
@@ -17,7 +17,7 @@ use crate::store::engine::{
 };
 use sea_orm::QueryResult;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
@@ -60,6 +60,8 @@ type Found = Result<Option<Conversation>, StoreError>;
 #[derive(Debug)]
 struct ConversationRequest {
     message_id: Id,
+    /// True if the messages before it are needed, too.
+    with_thread: bool,
     reply: oneshot::Sender<Found>,
 }
 
@@ -109,12 +111,24 @@ struct Reading {
 impl Reading {
     async fn run(mut self) {
         while let Some(group) = self.queue.next_group() {
-            let ids: Vec<Id> = group.iter().map(|it| it.message_id).collect();
-            let found = together(&self.db, ids).await;
-            for ConversationRequest { message_id, reply } in group {
-                // Two handlers may ask for the same message. A handler that was cut off meanwhile
-                // takes no answer.
-                drop(reply.send(found.get(&message_id).cloned().unwrap_or(Ok(None))));
+            // Two handlers may ask for the same message.
+            let (mut asked, mut left) = (BTreeMap::new(), HashMap::<Id, usize>::new());
+            for it in &group {
+                *asked.entry(it.message_id).or_insert(false) |= it.with_thread;
+                *left.entry(it.message_id).or_default() += 1;
+            }
+            let mut found = together(&self.db, asked).await;
+            for ConversationRequest { message_id, reply, .. } in group {
+                let others = left.get_mut(&message_id).map_or(0, |count| {
+                    *count -= 1;
+                    *count
+                });
+                let answer = match others {
+                    0 => found.remove(&message_id),
+                    _ => found.get(&message_id).cloned(),
+                };
+                // A handler that was cut off meanwhile takes no answer.
+                drop(reply.send(answer.unwrap_or(Ok(None))));
             }
         }
         self.is_over = true;
@@ -143,8 +157,24 @@ impl Reader {
     /// # Errors
     /// If the database is unreachable.
     pub async fn conversation(&self, message_id: Id) -> Result<Option<Conversation>, StoreError> {
+        self.asked(message_id, true).await
+    }
+
+    /// A message with its lead, without their thread: the transcript is empty, unless another
+    /// handler asks for it at the same time. `None` if the message or the lead is gone.
+    ///
+    /// # Errors
+    /// If the database is unreachable.
+    pub async fn message_and_lead(
+        &self,
+        message_id: Id,
+    ) -> Result<Option<Conversation>, StoreError> {
+        self.asked(message_id, false).await
+    }
+
+    async fn asked(&self, message_id: Id, with_thread: bool) -> Found {
         let (reply, answer) = oneshot::channel();
-        if self.queue.ask(ConversationRequest { message_id, reply }) {
+        if self.queue.ask(ConversationRequest { message_id, with_thread, reply }) {
             let reading =
                 Reading { db: self.db.clone(), queue: self.queue.clone(), is_over: false };
             self.db.spawn_detached(reading.run());
@@ -156,17 +186,19 @@ impl Reader {
 
 /// Reads these messages in one call. If that fails although the database is reachable, each is read
 /// alone, so that one that cannot be read does not fail the others.
-async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
-    let read = |ids: Vec<Id>| db.call(|db| async move { conversations(&db, &ids).await });
-    match read(ids.clone()).await {
+/// `asked` says of each message whether its thread is needed.
+async fn together(db: &Database, asked: BTreeMap<Id, bool>) -> HashMap<Id, Found> {
+    let read =
+        |asked: BTreeMap<Id, bool>| db.call(|db| async move { conversations(&db, &asked).await });
+    match read(asked.clone()).await {
         Ok(found) => found,
-        Err(error) if error.is_away() || ids.len() == 1 => {
-            ids.into_iter().map(|id| (id, Err(error.clone()))).collect()
+        Err(error) if error.is_away() || asked.len() == 1 => {
+            asked.into_keys().map(|id| (id, Err(error.clone()))).collect()
         }
         Err(_) => {
             let mut found = HashMap::new();
-            for id in ids {
-                match read(vec![id]).await {
+            for (id, with_thread) in asked {
+                match read(BTreeMap::from([(id, with_thread)])).await {
                     Ok(one) => found.extend(one),
                     Err(error) => drop(found.insert(id, Err(error))),
                 }
@@ -176,39 +208,60 @@ async fn together(db: &Database, ids: Vec<Id>) -> HashMap<Id, Found> {
     }
 }
 
-/// Messages with their leads and threads, by message id. Messages that are gone are missing.
-async fn conversations(db: &Database, ids: &[Id]) -> Result<HashMap<Id, Found>, StoreError> {
+/// Messages with their leads, and with their threads where those are asked for, by message id.
+/// Messages that are gone are missing.
+async fn conversations(
+    db: &Database,
+    asked: &BTreeMap<Id, bool>,
+) -> Result<HashMap<Id, Found>, StoreError> {
     // 1. Read the messages and leads.
-    let reader = db.reader();
+    let ids: Vec<Id> = asked.keys().copied().collect();
     let mut found = Vec::with_capacity(ids.len());
-    for row in read(reader, &READ_CONVERSATIONS, [group(ids)?]).await? {
+    for row in read(db.reader(), &READ_CONVERSATIONS, [group(&ids)?]).await? {
         found.push((message(&row)?, lead(&row)?));
     }
-    if found.is_empty() {
-        return Ok(HashMap::new());
+    // 2. Read the threads of the leads. The count says how many of the messages need each.
+    let mut leads: BTreeMap<Id, usize> = BTreeMap::new();
+    for (message, lead) in &found {
+        if asked.get(&message.id) == Some(&true) {
+            *leads.entry(lead.id).or_default() += 1;
+        }
     }
-    // 2. Read the threads of the leads.
-    let leads: BTreeSet<Id> = found.iter().map(|(_, lead)| lead.id).collect();
+    let mut transcripts = transcripts(db, leads.keys().copied()).await?;
+    // 3. Put them together.
+    let conversation = |(message, lead): (InboundMessage, LeadView)| {
+        let transcript = match leads.get(&lead.id) {
+            Some(1) if asked.get(&message.id) == Some(&true) => transcripts.remove(&lead.id),
+            _ => transcripts.get(&lead.id).cloned(),
+        };
+        let transcript = transcript.unwrap_or_default();
+        (message.id, Ok(Some(Conversation { message, lead, transcript })))
+    };
+    Ok(found.into_iter().map(conversation).collect())
+}
+
+/// The newest messages of these leads, oldest first, by lead.
+async fn transcripts(
+    db: &Database,
+    leads: impl ExactSizeIterator<Item = Id>,
+) -> Result<HashMap<Id, Vec<Line>>, StoreError> {
+    let mut transcripts: HashMap<Id, Vec<Line>> = HashMap::new();
+    if leads.len() == 0 {
+        return Ok(transcripts);
+    }
     let limit = i64::try_from(TRANSCRIPT_MAX).unwrap_or(i64::MAX);
     let values = [column("lead_id", leads)?, limit.into(), i32::from(LINE_CHARS_MAX).into()];
     let text = match db.is_sqlite() {
         true => &READ_TRANSCRIPTS_SQLITE,
         false => &READ_TRANSCRIPTS_POSTGRES,
     };
-    // By lead.
-    let mut transcripts: HashMap<Id, Vec<Line>> = HashMap::new();
-    for row in read(reader, text, values).await? {
+    for row in read(db.reader(), text, values).await? {
         transcripts.entry(row.try_get("", "lead_id")?).or_default().push(line(&row)?);
     }
     for transcript in transcripts.values_mut() {
         transcript.sort_by_key(|line| line.at);
     }
-    // 3. Put them together.
-    let conversation = |(message, lead): (InboundMessage, LeadView)| {
-        let transcript = transcripts.get(&lead.id).cloned().unwrap_or_default();
-        (message.id, Ok(Some(Conversation { message, lead, transcript })))
-    };
-    Ok(found.into_iter().map(conversation).collect())
+    Ok(transcripts)
 }
 
 fn direction(text: &str) -> Direction {
@@ -271,7 +324,7 @@ mod tests {
     /// of the answer.
     fn ask(conversations: &ConversationQueue, message_id: Id) -> (bool, oneshot::Receiver<Found>) {
         let (reply, answer) = oneshot::channel();
-        (conversations.ask(ConversationRequest { message_id, reply }), answer)
+        (conversations.ask(ConversationRequest { message_id, with_thread: true, reply }), answer)
     }
 
     fn ids(group: Option<Vec<ConversationRequest>>) -> Vec<Id> {

@@ -48,6 +48,10 @@ impl Analyst for Local {
         ready(Ok(score::score(&conversation.lead, ideal_customer))).boxed()
     }
 
+    fn scores_by_thread(&self) -> bool {
+        false
+    }
+
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         if request.hint.is_some() {
             let why = "the answer is filled in from a template, which follows no hint";
