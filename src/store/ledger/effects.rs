@@ -241,6 +241,7 @@ async fn read_handles(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, About>,
     Ok(known)
 }
 
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct DraftRow<'a> {
     id: Id,
@@ -259,6 +260,7 @@ struct DraftRow<'a> {
 }
 
 /// How the gate judged a draft. All columns are null if it was not asked.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize, Default)]
 struct GateColumns<'a> {
     gate_decision: Option<&'static str>,

@@ -323,6 +323,7 @@ async fn lock_heads(tx: &Tx, all: &[Settlement]) -> Result<Vec<Option<Head>>, St
     Ok(all.iter().map(head_of).collect())
 }
 
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct AttemptRow<'a> {
     job_id: Id,

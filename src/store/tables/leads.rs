@@ -158,7 +158,7 @@ impl Lead {
 
     /// Fills in the parts of its profile and the campaign that are not known yet. Never overwrites.
     pub(in crate::store) fn fill_in(&mut self, told: &LeadProfile, campaign_id: Option<Id>) {
-        let before = (self.profile.clone(), self.campaign_id);
+        let mut is_changed = self.campaign_id.is_none() && campaign_id.is_some();
         let profile = &mut self.profile;
         let pairs = [
             (&mut profile.first_name, &told.first_name),
@@ -170,14 +170,13 @@ impl Lead {
             (&mut profile.timezone, &told.timezone),
         ];
         for (known, told) in pairs {
-            if known.is_none() {
+            if known.is_none() && told.is_some() {
                 known.clone_from(told);
+                is_changed = true;
             }
         }
         self.campaign_id = self.campaign_id.or(campaign_id);
-        if before != (self.profile.clone(), self.campaign_id) {
-            self.is_changed = true;
-        }
+        self.is_changed |= is_changed;
     }
 
     /// True if its newest inbound message is this one, by the provider's clock.
@@ -455,19 +454,20 @@ impl Leads {
     }
 }
 
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct LeadRow<'a> {
     id: Id,
     client_id: &'a str,
     status: &'static str,
     sentiment: Option<&'static str>,
-    first_name: &'a Option<String>,
-    last_name: &'a Option<String>,
-    company_name: &'a Option<String>,
-    title: &'a Option<String>,
-    email: &'a Option<String>,
-    phone: &'a Option<String>,
-    timezone: &'a Option<String>,
+    first_name: Option<&'a str>,
+    last_name: Option<&'a str>,
+    company_name: Option<&'a str>,
+    title: Option<&'a str>,
+    email: Option<&'a str>,
+    phone: Option<&'a str>,
+    timezone: Option<&'a str>,
     campaign_id: Option<Id>,
     opted_out_at: Option<i64>,
     opted_out_channel: Option<&'a str>,
@@ -502,13 +502,13 @@ impl<'a> LeadRow<'a> {
             client_id: &lead.client_id,
             status: lead.standing.status.as_str(),
             sentiment: lead.standing.sentiment.map(Sentiment::as_str),
-            first_name: &lead.profile.first_name,
-            last_name: &lead.profile.last_name,
-            company_name: &lead.profile.company_name,
-            title: &lead.profile.title,
-            email: &lead.profile.email,
-            phone: &lead.profile.phone,
-            timezone: &lead.profile.timezone,
+            first_name: lead.profile.first_name.as_deref(),
+            last_name: lead.profile.last_name.as_deref(),
+            company_name: lead.profile.company_name.as_deref(),
+            title: lead.profile.title.as_deref(),
+            email: lead.profile.email.as_deref(),
+            phone: lead.profile.phone.as_deref(),
+            timezone: lead.profile.timezone.as_deref(),
             campaign_id: lead.campaign_id,
             opted_out_at: opted_out.map(|fact| fact.at.as_millis()),
             opted_out_channel: opted_out.and_then(|fact| fact.channel.as_deref()),

@@ -52,6 +52,7 @@ impl Place {
     }
 }
 
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct NewJobRow<'a> {
     id: Id,
@@ -358,6 +359,7 @@ pub(in crate::store) async fn place(
 }
 
 /// A row of `job_ready`, `job_blocked` or `job_later`; each statement takes the columns it needs.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct Numbered<'a> {
     turn: Option<Turn>,

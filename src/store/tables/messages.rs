@@ -96,6 +96,7 @@ pub(in crate::store) struct WebhookOrigin<'a> {
 }
 
 /// A message to store: the columns of its row.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub(in crate::store) struct MessageInsert {
     pub(in crate::store) id: Id,
