@@ -544,7 +544,7 @@ mod tests {
 
     #[test]
     fn a_time_line_has_each_step_and_how_long_it_took() {
-        let of = |job: JobView| JobDetail { job, errors: Vec::new() };
+        let of = |job: JobView| JobDetail { job, errors: Vec::new(), run_trace_id: None };
         let succeeded = of(job(JobStatus::Succeeded, Some(3), Some(5)));
         let expected = ["stored -", "due 2", "attempt 1 started 1", "succeeded 2"];
         assert_eq!(told(&succeeded, None), expected);
@@ -569,9 +569,11 @@ mod tests {
             actor: None,
             reason: "error".to_owned(),
             message: None,
+            trace_id: None,
         };
         let errors: Vec<FailedAttempt> = (1..=5).map(failed).collect();
-        let detail = JobDetail { job: job(JobStatus::Failed, Some(5), Some(5)), errors };
+        let job = job(JobStatus::Failed, Some(5), Some(5));
+        let detail = JobDetail { job, errors, run_trace_id: None };
         let expected = [
             "stored -",
             "2 more attempts -",
