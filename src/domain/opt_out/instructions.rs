@@ -65,7 +65,7 @@ impl Instructions {
         Self {
             // reply STOP (to 12345) to (be) …
             told_to: pattern(&format!(
-                r#"\b{DO}\b(?: [^ .!?;]+){{0,6}}? ?["'(*<\[:]*\b{KEYWORD}\b["')*>\]]*(?: (?:to|at|an|au|al|a) \+?[0-9-]+),? ?{SO_THAT}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
+                r#"\b{DO}\b(?: [^ .!?;]+){{0,6}}? ?["'(*<\[:]*\b{KEYWORD}\b["')*>\]]*(?: (?:to|at|an|au|al|a) \+?[0-9-]+)?,? ?{SO_THAT}(?: {BETWEEN}){{0,6}} ?["'(*<\[]*$"#
             )),
             // reply (with the word) "…
             told_word: pattern(&format!(
