@@ -5,6 +5,7 @@ use crate::{
     support::{
         daemon::Daemon,
         eventually,
+        leftovers::Leftover,
         model_server::{ModelServer, Reply},
         receiver::Receiver,
         web::{ask, mail, sms},
@@ -287,6 +288,7 @@ on_both_daemons! {
         let (collector, model) = (Receiver::start(), interested());
         let config = config(&collector.url(), &model.url("traces"), "http://127.0.0.1:9", 0.0);
         let daemon = place.start(&format!("{config}{}", signed::CONFIG)).await;
+        daemon.may_leave(Leftover::Unfinished, "it ends once one of the jobs is recorded");
         assert_eq!(signed::post_signed(&daemon, "d1", &mail(1)).await.outcome(), "accepted");
         let id = signed::held(&signed::post_signed(&daemon, "d1", &mail(2)).await);
         let path = format!("/quarantine/{id}/replay");

@@ -141,6 +141,8 @@ fn pages() -> Vec<String> {
         "/",
         "/inbox",
         "/inbox?view=all",
+        "/inbox?view=attention",
+        "/inbox?view=snoozed",
         "/inbox?client=c7",
         "/jobs",
         "/jobs?status=failed",
@@ -163,6 +165,8 @@ fn pages() -> Vec<String> {
     pages.extend([
         format!("/leads/{some}"),
         format!("/jobs/{some}"),
+        format!("/deliveries/{some}"),
+        format!("/quarantine/{some}"),
         format!("/received?q=%2B1555{}", 1_000_000 + some),
         format!("/search?q=%2B1555{}", 1_000_000 + some),
     ]);
