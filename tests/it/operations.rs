@@ -348,7 +348,8 @@ on_both_daemons! {
                     },
                 ],
                 "auto_reply": "gate", "rate_limit": "50/s", "max_running": 7, "pending": 1, "running": 0,
-                "drafts_pending": 0, "quarantined": 0, "uncertain": 0,
+                "drafts_pending": 0, "quarantined": 0, "uncertain": 0, "received_in_hour": 0, "answer_ms": null,
+                "decisions": {"decided": 0, "rejected": 0, "reasons": {}},
             })
         );
         let gone = get(&daemon, "/clients/gone").await.body;
