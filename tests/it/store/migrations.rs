@@ -252,7 +252,7 @@ on_both_databases! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_daemons_start_at_once_on_one_empty_postgres() {
     let Some(server) = postgres::server() else { return };
-    start_together(&server.url(&server.create_database("together")), 4).await;
+    Box::pin(start_together(&server.url(&server.create_database("together")), 4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,7 +260,7 @@ async fn four_daemons_start_at_once_behind_a_pooler() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 2) else { return };
     let server = postgres::server().expect("the pooler has one");
     let url = pooler.url(&server.create_database("together"));
-    start_together(&url, 4).await;
+    Box::pin(start_together(&url, 4)).await;
     // Down and up again over the sessions in which statements were given names before.
     let config = config(&[("POSTROOM__DATABASE__URL", &url)]);
     let runtime = StoreRuntime::start().unwrap();
@@ -280,5 +280,6 @@ async fn four_daemons_start_at_once_behind_a_pooler() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_starts_on_no_file_at_all() {
     let directory = Scratch::new("postroom-empty");
-    start_together(&format!("sqlite://{}", directory.path().join("new.db").display()), 1).await;
+    Box::pin(start_together(&format!("sqlite://{}", directory.path().join("new.db").display()), 1))
+        .await;
 }

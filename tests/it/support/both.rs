@@ -147,7 +147,9 @@ impl Peek {
     pub async fn open(url: &str) -> Self {
         let mut options = ConnectOptions::new(url);
         options.max_connections(2).sqlx_logging(false);
-        Self(Database::connect(options).await.expect("the daemon's database can be opened"))
+        // Boxed, so that the futures of tests stay small.
+        let opened = Box::pin(Database::connect(options)).await;
+        Self(opened.expect("the daemon's database can be opened"))
     }
 
     /// Looks through a connection that is open.

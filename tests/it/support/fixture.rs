@@ -105,7 +105,7 @@ impl Fixture {
             .unwrap()
             .unwrap();
         let store = open_store(&runtime, &config).await;
-        let db = Database::connect(url).await.unwrap();
+        let db = Box::pin(Database::connect(url)).await.unwrap();
         let end = End { url: url.to_owned(), may_leave: Allowed::default() };
         Self { store, config, runtime, db, end, _directory: directory }
     }

@@ -29,7 +29,7 @@ pub(super) fn section(
             dl.dl.ut {
                 dt { "Kind" } dd { (store.database()) @if store.is_pooled() { ", behind a pooler" } }
                 dt { "Version" } dd { (told(state.map(|it| outside(&it.version)))) }
-                dt { "Size" } dd { (told(state.map(|it| size(it)))) }
+                dt { "Size" } dd { (told(state.map(size))) }
                 dt { "Oldest transaction" } dd { (oldest(state)) }
                 dt { "Answers" } dd { (answer_mark(is_fresh)) }
                 dt { "Connections" } dd { (count(busy)) " busy, " (count(idle)) " idle, of this node" }
