@@ -34,8 +34,8 @@ impl ExpectedHeads {
         }
     }
 
-    /// The claim is over. It got less than it asked for of the kinds in `emptied`. Of the others more
-    /// heads may wait, which are all if it failed.
+    /// The claim is over. It got less than it asked for of the kinds in `emptied`. Of the others
+    /// more heads may wait, which are all if it failed.
     pub(super) fn answered(&mut self, emptied: &HashSet<&'static str>) {
         let left = std::mem::take(&mut self.asked);
         self.may_wait.extend(left.into_iter().filter(|kind| !emptied.contains(kind)));

@@ -243,7 +243,7 @@ on_both_daemons! {
         assert!(is_below(http, send));
         assert_eq!(attribute(http, "http.response.status_code"), "200");
 
-        // The job and the lead's page tell the trace, and no span tells a text, a name or an address.
+        // The job and the lead's page tell the trace. No span tells a text, a name or an address.
         let job = get(&daemon, &format!("/jobs/{}", posted.job_ids()[0])).await;
         let trace_id = trace_id(webhook);
         assert_eq!(job["trace_id"], trace_id, "{job}");

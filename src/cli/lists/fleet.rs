@@ -1,5 +1,5 @@
-//! Lists about the daemons themselves: the nodes, who changed what on them, and what models they
-//! asked.
+//! Lists about the daemons themselves: the nodes, their actors, who changed what on them, and what
+//! models they asked.
 
 use super::{
     ColumnSpec, FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, hidden,
@@ -19,6 +19,35 @@ use serde_json::Value;
 const fn given(option: &'static str, help: &'static str, name: &'static str) -> FilterSpec {
     let values = FilterValues::Text(name);
     FilterSpec { option, parameter: option, help, values, default: None }
+}
+
+/// The actors of a node.
+pub(in crate::cli) enum ActorList {}
+
+impl Listed for ActorList {
+    const SPEC: ListSpec = ListSpec {
+        path: "actors",
+        noun: "actor",
+        plural: "actors",
+        order: "in the order of their names",
+        id: "name",
+        show: ShowBy::Search,
+        filters: &[],
+        columns: &[
+            column("name"),
+            column("type"),
+            hidden("parent"),
+            column("state"),
+            column("since"),
+            column("restarts"),
+            column("mailbox_depth"),
+            hidden("mailbox_capacity"),
+            column("job_id"),
+            hidden("last_failure.at"),
+            column("last_failure.reason").long(),
+        ],
+        below: nothing,
+    };
 }
 
 /// Nodes.

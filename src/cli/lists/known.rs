@@ -574,35 +574,6 @@ pub(in crate::cli) fn override_of(pool: &Value) -> String {
     }
 }
 
-/// The list at `/api/v1/actors`.
-pub(in crate::cli) enum ActorList {}
-
-impl Listed for ActorList {
-    const SPEC: ListSpec = ListSpec {
-        path: "actors",
-        noun: "actor",
-        plural: "actors",
-        order: "in the order of their names",
-        id: "name",
-        show: ShowBy::Search,
-        filters: &[],
-        columns: &[
-            column("name"),
-            column("type"),
-            hidden("parent"),
-            column("state"),
-            column("since"),
-            column("restarts"),
-            column("mailbox_depth"),
-            hidden("mailbox_capacity"),
-            column("job_id"),
-            hidden("last_failure.at"),
-            column("last_failure.reason").long(),
-        ],
-        below: nothing,
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

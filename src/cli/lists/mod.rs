@@ -18,10 +18,10 @@ pub(super) use self::{
     args::{Filters, IdArg, IdsArg, ListArgs, NoteArg, ShowArgs, parse_interval},
     changed::{change, change_each},
     details::details,
-    fleet::{AuditList, ModelCallList, NodeList, ReceivedList},
+    fleet::{ActorList, AuditList, ModelCallList, NodeList, ReceivedList},
     known::{
-        ActorList, ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList,
-        MessageList, OperationList, PoolList, QuarantineList, override_of,
+        ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList, MessageList,
+        OperationList, PoolList, QuarantineList, override_of,
     },
     near::Named,
     pages::Pages,

@@ -1,11 +1,11 @@
 //! What is wrong with the daemon: the rules of the alerts, as plain values and pure functions.
 //!
-//! `ops/alerts.yaml` has the same rules for Prometheus, with the same thresholds and durations. Here
-//! they are judged in process, so that the overview, the service manager and the alerts of a daemon
-//! without Prometheus agree. What cannot be the same:
+//! `ops/alerts.yaml` has the same rules for Prometheus, with the same thresholds and durations.
+//! Here they are judged in process, so that the overview, the service manager and the alerts of a
+//! daemon without Prometheus agree. What cannot be the same:
 //!
-//! - A process that is gone judges nothing: that it does not answer, or starts again and again, is a
-//!   part of `Down` for Prometheus only. Both know when a node is not ready; Prometheus by
+//! - A process that is gone judges nothing: that it does not answer, or starts again and again, is
+//!   a part of `Down` for Prometheus only. Both know when a node is not ready; Prometheus by
 //!   `/readyz`, which asks the database, and the daemon by the last read of it.
 //! - A process knows the webhooks, the attempts and the canary of its own node. Prometheus sums up
 //!   those of all nodes, and takes the newest canary. What is counted in the database is of all
