@@ -226,7 +226,7 @@ impl Supervisor {
             self.polling.polled(now);
             self.make_due(ctx);
             self.claiming.look_for_suspect();
-            self.claim_any(ctx);
+            self.try_claim(ctx);
         }
     }
 
@@ -272,7 +272,7 @@ impl Supervisor {
     /// `moved` jobs were made due; the next is due in `next_ms` milliseconds.
     fn made_due(&mut self, moved: usize, next_ms: Option<i64>, ctx: &mut actix::Context<Self>) {
         if moved > 0 {
-            self.claim_any(ctx);
+            self.try_claim(ctx);
         }
         let tick = self.setup.config.get().supervisor.tick;
         let next = next_ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()));
@@ -356,7 +356,7 @@ impl actix::Handler<DueNow> for Supervisor {
     fn handle(&mut self, _: DueNow, ctx: &mut Self::Context) {
         // The due job may be a suspect, which gets no turn: only a claim finds it.
         self.claiming.look_for_suspect();
-        self.claim_any(ctx);
+        self.try_claim(ctx);
         self.make_due(ctx);
     }
 }

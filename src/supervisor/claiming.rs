@@ -10,7 +10,6 @@ use super::{
     actor::Supervisor,
     attempt,
     claim_pauses::{self, ClaimPauses},
-    expected_heads::ExpectedHeads,
     pool::Pool,
     pool_queue::ClaimedJob,
 };
@@ -68,8 +67,6 @@ pub(super) struct Claiming {
     last_claim: Option<Duration>,
     /// Names of the kinds of which the last claim got all that it asked for: more jobs may wait.
     full: HashSet<&'static str>,
-    /// The kinds for which a claim is worth its cost.
-    expected: ExpectedHeads,
     /// A `PaceOver` is on its way.
     is_paced: bool,
     /// A claim is about to be planned: it waits for the writer.
@@ -126,7 +123,6 @@ impl Claiming {
             pauses: ClaimPauses::default(),
             last_claim: None,
             full: HashSet::new(),
-            expected: ExpectedHeads::default(),
             is_paced: false,
             is_waiting: false,
             is_nudged: false,
@@ -159,10 +155,7 @@ impl Claiming {
         }
 
         // Deal the room of the recorder to the pools.
-        let wishes: Vec<usize> = pools
-            .iter_mut()
-            .map(|pool| if self.expected.may_wait(pool.kind().0) { pool.room() } else { 0 })
-            .collect();
+        let wishes: Vec<usize> = pools.iter_mut().map(Pool::room).collect();
         let room = self.room.free();
         let dealt = fairness::deal(room, &wishes, self.first % wishes.len().max(1));
         self.first = self.first.wrapping_add(1);
@@ -186,7 +179,6 @@ impl Claiming {
             return None;
         }
         self.is_nudged = false;
-        self.expected.ask(wants.iter().map(|want| want.kind));
         let suspect_place = match self.looks_for_suspect {
             true => self.suspects.take(),
             false => None,
@@ -204,7 +196,6 @@ impl Claiming {
                 None
             }
             Err(error) => {
-                self.expected.answered(&HashSet::new());
                 // All nudges wait for this retry.
                 self.is_nudged = false;
                 let pause = self.pauses.failed(self.started.elapsed(), rand::random());
@@ -216,7 +207,7 @@ impl Claiming {
 
     /// Takes note of what a claim got. True: more jobs may be waiting.
     fn note_claimed(&mut self, claimed: &Claimed) -> bool {
-        let (mut may_be_more, mut emptied) = (false, HashSet::new());
+        let mut may_be_more = false;
         for want in &claimed.wants {
             let of_kind = claimed.claims.iter().filter(|claim| claim.job.kind.0 == want.kind);
             let (got, greatest) =
@@ -229,10 +220,8 @@ impl Claiming {
                 self.full.insert(want.kind);
             } else {
                 self.full.remove(want.kind);
-                emptied.insert(want.kind);
             }
         }
-        self.expected.answered(&emptied);
         may_be_more
     }
 }
@@ -268,22 +257,14 @@ async fn make(planned: Planned, queue: Queue, kinds: Arc<[JobKind]>) -> ClaimRes
 
 /// Claims, and gives claimed jobs to the queues of the pools or back to the database.
 impl Supervisor {
-    /// Claims if there is room and no claim is under way: something has happened that may have made
-    /// heads of any kind.
-    pub(super) fn claim_any(&mut self, ctx: &mut actix::Context<Self>) {
-        self.claiming.expected.expect(self.kinds.iter().map(|kind| kind.0));
-        self.try_claim(ctx);
-    }
-
-    /// Claims of the kinds of which heads may wait, if there is room and no claim is under way.
+    /// Claims if there is room and no claim is under way.
     pub(super) fn try_claim(&mut self, ctx: &mut actix::Context<Self>) {
         if self.setup.handover.is_claim_under_way() || self.claiming.is_waiting {
             self.claiming.is_nudged = true;
             return;
         }
-        let expected = &self.claiming.expected;
-        let has_room = self.claiming.room.free() > 0
-            && self.pools.iter_mut().any(|it| expected.may_wait(it.kind().0) && it.room() > 0);
+        let has_room =
+            self.claiming.room.free() > 0 && self.pools.iter_mut().any(|it| it.room() > 0);
         if !has_room {
             return;
         }
@@ -329,7 +310,6 @@ impl Supervisor {
         let finished = self.setup.handover.claim_finished().into_actor(self);
         ctx.spawn(finished.map(|result, actor, ctx| {
             let Some(result) = result else {
-                actor.claiming.expected.answered(&HashSet::new());
                 actor.claim_ends();
                 return;
             };
@@ -353,7 +333,6 @@ impl Supervisor {
             match result {
                 Some(result) => {
                     actor.claiming.is_nudged = true;
-                    actor.claiming.expected.expect(actor.kinds.iter().map(|kind| kind.0));
                     actor.claimed(result, ctx);
                 }
                 None => actor.claim_ends(),
@@ -439,7 +418,7 @@ impl actix::Handler<Stored> for Supervisor {
     fn handle(&mut self, _: Stored, ctx: &mut Self::Context) {
         // Some of the jobs may be due later.
         self.polling.note_change();
-        self.claim_any(ctx);
+        self.try_claim(ctx);
     }
 }
 
@@ -474,11 +453,7 @@ impl actix::Handler<Recorded> for Supervisor {
     fn handle(&mut self, _: Recorded, ctx: &mut Self::Context) {
         // Jobs that are retried or snoozed are due later.
         self.polling.note_change();
-        // A head that ended may have made the next job of its line ready. The suspect that ran may
-        // have been one of several.
-        match self.setup.queue.take_made_heads() || self.claiming.looks_for_suspect {
-            true => self.claim_any(ctx),
-            false => self.try_claim(ctx),
-        }
+        // A head that ended may have made the next job of its line ready.
+        self.try_claim(ctx);
     }
 }

@@ -51,7 +51,7 @@ impl Supervisor {
         self.give_back(fitted.into_iter().flat_map(|it| it.back).collect());
         if can_take_more {
             self.claiming.look_for_suspect();
-            self.claim_any(ctx);
+            self.try_claim(ctx);
             self.make_due(ctx);
         }
     }

@@ -16,7 +16,6 @@ mod attempt;
 mod claim_pauses;
 mod claiming;
 mod drain;
-mod expected_heads;
 mod fitting;
 mod guardian;
 mod hand_off;

@@ -38,9 +38,6 @@ pub(in crate::store) struct Connections {
     pub(in crate::store) statement_limit: Option<Duration>,
     /// True while any node's configuration caps how many jobs of some client run at once.
     pub(in crate::store) has_caps: Arc<AtomicBool>,
-    /// True if a transaction of this process has made heads that can be claimed since somebody last
-    /// asked.
-    pub(in crate::store) has_made_heads: Arc<AtomicBool>,
     /// The points at which tests end the process.
     pub(in crate::store) faults: Arc<Faults>,
     /// The last write that failed because the database was unavailable.

@@ -21,10 +21,7 @@ use sea_orm::{
 use serde::Serialize;
 use std::{
     future::Future,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -72,10 +69,6 @@ pub(in crate::store) struct Tx {
     statement_limit: Option<Duration>,
     /// True if some client is capped, as read from [`Connections::has_caps`] at the begin.
     has_caps: bool,
-    /// True once it has made heads that can be claimed.
-    makes_heads: AtomicBool,
-    /// [`Connections::has_made_heads`].
-    has_made_heads: Arc<AtomicBool>,
     /// Its name in [`LastFailedWrite`], and at the points at which tests end the process.
     purpose: &'static str,
     faults: Arc<Faults>,
@@ -156,8 +149,6 @@ impl Tx {
             begun_at: Instant::now(),
             statement_limit: connections.statement_limit,
             has_caps,
-            makes_heads: AtomicBool::new(false),
-            has_made_heads: connections.has_made_heads.clone(),
             purpose,
             faults,
             last_failed_write,
@@ -203,11 +194,6 @@ impl Tx {
         self.has_caps
     }
 
-    /// Notes that it makes heads which can be claimed once it is committed.
-    pub(in crate::store) fn makes_heads(&self) {
-        self.makes_heads.store(true, Ordering::Relaxed);
-    }
-
     /// True on SQLite, which has no data-modifying CTE.
     pub(in crate::store) fn is_sqlite(&self) -> bool {
         self.backend == DatabaseBackend::Sqlite
@@ -226,10 +212,6 @@ impl Tx {
         self.faults.stage(self.purpose, "before_commit");
         self.check_age().inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         let committed = in_time(self.statement_limit, self.inner.commit()).await;
-        // Without an answer it is not known whether the heads are there.
-        if self.makes_heads.into_inner() {
-            self.has_made_heads.store(true, Ordering::Release);
-        }
         committed.inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");

@@ -485,7 +485,6 @@ impl HeadMoves {
             tx.run(&POSTPONE_HEADS, [group(&self.postponed)?]).await?;
         }
         if !self.released.is_empty() {
-            tx.makes_heads();
             tx.run(&RELEASE_HEADS, [group(&self.released)?]).await?;
         }
         // All of them are due later, so none becomes a head here.

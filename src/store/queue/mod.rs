@@ -26,7 +26,7 @@ use sea_orm::QueryResult;
 use serde::Serialize;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 sql! {
@@ -122,12 +122,6 @@ impl Queue {
     /// Waits until a claim may be planned. Keep the token until the claim has ended.
     pub fn token(&self) -> impl Future<Output = WriterToken> + Send + use<> {
         self.db.connections().tokens.take()
-    }
-
-    /// Whether a transaction of this process has made heads that can be claimed since this was
-    /// asked last.
-    pub fn take_made_heads(&self) -> bool {
-        self.db.connections().has_made_heads.swap(false, Ordering::AcqRel)
     }
 
     /// Claims as many jobs of each kind as `wants` allows, the smallest turns first. `kinds` are

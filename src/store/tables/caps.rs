@@ -313,7 +313,6 @@ async fn admit_heads(tx: &Tx, client: &str, limit: i64) -> Result<i64, StoreErro
     }
     lines.sort_unstable();
     if !lines.is_empty() {
-        tx.makes_heads();
         tx.run(&ADMIT_HEADS, [group(&lines)?]).await?;
     }
     Ok(i64::try_from(lines.len()).unwrap_or(limit))

@@ -378,9 +378,6 @@ pub(in crate::store) async fn write(
     mut turns: Turns,
     caps: &mut Caps,
 ) -> Result<Turns, StoreError> {
-    if !placed.ready.is_empty() || !placed.suspects.is_empty() {
-        tx.makes_heads();
-    }
     if !placed.ready.is_empty() {
         let rows: Vec<Numbered<'_>> = placed
             .ready
