@@ -23,7 +23,7 @@ pub(super) fn section(visit: &Visit, nodes: &[Node]) -> Markup {
     let own = visit.state().store.node();
     let (views, do_differ) = compared_nodes(nodes, own);
     html! {
-        section aria-labelledby="nodes" {
+        section.sec aria-labelledby="nodes" {
             h2 #nodes { "Nodes" }
             @if do_differ { (differ_note()) }
             @if views.is_empty() { p.mut.ut { "They were not read yet." } }
