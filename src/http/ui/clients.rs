@@ -14,8 +14,8 @@ use super::{
 use crate::http::api::ClientJson;
 use maud::{Markup, html};
 
-/// How many clients are on a page.
-const CLIENTS_MAX: usize = 50;
+/// How many clients are on a page. Fifty would make it too heavy.
+const CLIENTS_MAX: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 

@@ -29,7 +29,7 @@ sql! {
 /// The most jobs of which the errors are read for one page.
 const READ_MAX: usize = 50_000;
 /// How long reading may take. A read that has begun by then is read to its end.
-const READING_MAX: Duration = Duration::from_millis(120);
+const READING_MAX: Duration = Duration::from_millis(80);
 /// The most groups of one page.
 const GROUPS_MAX: usize = 500;
 
