@@ -8,6 +8,7 @@ use crate::store::engine::{
     sql::sql,
     tx::{group, read},
 };
+use sea_orm::QueryResult;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -88,6 +89,17 @@ struct PairRow<'a> {
     channel: &'a str,
 }
 
+/// The numbers of the client and channel that a row names.
+fn of_pair<'a>(
+    facts: &'a mut [ClientNumbers],
+    row: &QueryResult,
+) -> Result<Option<&'a mut ClientNumbers>, StoreError> {
+    let client: String = row.try_get("", "client_id")?;
+    let channel: String = row.try_get("", "channel")?;
+    let is_of_it = |it: &&mut ClientNumbers| it.client_id == client && it.channel == channel;
+    Ok(facts.iter_mut().rev().find(is_of_it))
+}
+
 impl Desk {
     /// What is stored for these clients on each of these channels.
     ///
@@ -133,27 +145,14 @@ impl Desk {
                     });
                 }
                 for row in &waits {
-                    let client: String = row.try_get("", "client_id")?;
-                    let channel: String = row.try_get("", "channel")?;
-                    let of = facts
-                        .iter_mut()
-                        .rev()
-                        .find(|it| it.client_id == client && it.channel == channel);
-                    let Some(of) = of else { continue };
+                    let Some(of) = of_pair(&mut facts, row)? else { continue };
                     of.drafts = row.try_get("", "drafts")?;
                     of.held = row.try_get("", "held")?;
                     of.uncertain = row.try_get("", "uncertain")?;
                 }
                 for row in &received {
-                    let client: String = row.try_get("", "client_id")?;
-                    let channel: String = row.try_get("", "channel")?;
-                    let of = facts
-                        .iter_mut()
-                        .rev()
-                        .find(|it| it.client_id == client && it.channel == channel);
-                    if let Some(of) = of {
-                        of.received_in_hour = row.try_get("", "received")?;
-                    }
+                    let Some(of) = of_pair(&mut facts, row)? else { continue };
+                    of.received_in_hour = row.try_get("", "received")?;
                 }
             }
             Ok(facts)
