@@ -1,17 +1,22 @@
-//! The last write that failed because the database was unavailable. It keeps `/readyz` red.
+//! The last write that failed because the database was unavailable. It keeps `/readyz` red. After
+//! one that found the disk full, no node counts as dead for a while.
 
 use super::StoreError;
 use arc_swap::ArcSwapOption;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How long a write that found the disk full keeps `/readyz` red, even if other writes succeed: on
-/// a full disk, small writes that fit into an existing page still pass.
+/// How long a write that found the disk full counts, even if other writes succeed: on a full disk,
+/// small writes that fit into an existing page still pass.
 const COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// The last failed write, if it still counts. A clone shares it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct LastFailedWrite(Arc<ArcSwapOption<Failed>>);
+pub(in crate::store) struct LastFailedWrite {
+    failed: Arc<ArcSwapOption<Failed>>,
+    /// When a write last found the disk full.
+    full_at: Arc<ArcSwapOption<Instant>>,
+}
 
 /// A failed write.
 #[derive(Debug)]
@@ -35,24 +40,33 @@ impl LastFailedWrite {
     /// never over an earlier "disk full" that still counts.
     pub(in crate::store) fn note(&self, purpose: &'static str, error: &StoreError) {
         let at = Instant::now();
-        let counts = self.0.load().as_ref().is_some_and(|failed| !failed.is_over(purpose, at));
+        if matches!(error, StoreError::Full(_)) {
+            self.full_at.store(Some(Arc::new(at)));
+        }
+        let counts = self.failed.load().as_ref().is_some_and(|failed| !failed.is_over(purpose, at));
         if error.is_away() && !counts {
             let failed = Failed { purpose, error: error.clone(), at };
-            self.0.store(Some(Arc::new(failed)));
+            self.failed.store(Some(Arc::new(failed)));
         }
     }
 
     /// Notes that a write for `purpose` is committed.
     pub(in crate::store) fn has_written(&self, purpose: &'static str) {
-        let failed = self.0.load();
+        let failed = self.failed.load();
         if failed.as_ref().is_some_and(|failed| failed.is_over(purpose, Instant::now())) {
-            self.0.store(None);
+            self.failed.store(None);
         }
+    }
+
+    /// True if a write has found the disk full within the last [`COUNTS_FOR`], whatever was written
+    /// since.
+    pub(in crate::store) fn had_no_room(&self) -> bool {
+        self.full_at.load().as_deref().is_some_and(|at| at.elapsed() < COUNTS_FOR)
     }
 
     /// The error of the failed write, while it counts.
     pub(in crate::store) fn error(&self) -> Option<StoreError> {
-        self.0.load().as_ref().map(|failed| failed.error.clone())
+        self.failed.load().as_ref().map(|failed| failed.error.clone())
     }
 }
 
@@ -74,6 +88,7 @@ mod tests {
         );
         last_failed_write.has_written("ingest");
         assert_eq!(last_failed_write.error(), None);
+        assert!(last_failed_write.had_no_room(), "other nodes may have found it full");
         let at = Instant::now();
         let failed = Failed { purpose: "ingest", error: full, at };
         assert!(!failed.is_over("stay", at));
@@ -88,6 +103,7 @@ mod tests {
         let last_failed_write = LastFailedWrite::default();
         last_failed_write.note("ingest", &StoreError::Data("SQLSTATE 22021".to_owned()));
         assert_eq!(last_failed_write.error(), None);
+        assert!(!last_failed_write.had_no_room());
         last_failed_write.note("ingest", &StoreError::Unreachable("gone".to_owned()));
         last_failed_write.has_written("stay");
         assert_eq!(last_failed_write.error(), None);

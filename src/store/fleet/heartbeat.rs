@@ -7,6 +7,7 @@ use super::{
 };
 use crate::store::engine::{
     StoreError, circuit_breaker::CircuitBreaker, connect, connections::Connections,
+    last_failed_write::LastFailedWrite,
 };
 use crate::{
     config,
@@ -112,6 +113,9 @@ struct HeartbeatSetup {
     /// The circuit breaker of this process. While it is open, there are no heartbeats: its task
     /// probes the database.
     breaker: Option<Arc<CircuitBreaker>>,
+    /// The last failed write of this process. On a full disk the heartbeats of one node may pass,
+    /// and those of another one not.
+    last_failed_write: LastFailedWrite,
     /// Called when this node's row is gone.
     on_forgotten: Box<dyn Fn() + Send>,
 }
@@ -151,6 +155,7 @@ impl Heartbeat {
             notices: nodes.notices.clone(),
             has_caps: nodes.db.connections().has_caps.clone(),
             breaker: nodes.db.connections().breaker.clone(),
+            last_failed_write: nodes.db.connections().last_failed_write.clone(),
             on_forgotten: Box::new(on_forgotten),
         };
         let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
@@ -212,6 +217,9 @@ impl HeartbeatSetup {
             match self.one_beat(&mut connections).await {
                 // Pass the report to all that wait for it.
                 Ok(mut beat) => {
+                    if self.last_failed_write.had_no_room() {
+                        node_watch.was_blind();
+                    }
                     beat.dead = node_watch.dead(&beat.nodes, self.lease, started.elapsed());
                     if !beat.is_known {
                         tracing::error!(

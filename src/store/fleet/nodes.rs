@@ -326,8 +326,10 @@ pub(in crate::store) async fn read_all(
 /// A node is dead if it was silent for longer than the lease by the database's clock *and* its
 /// heartbeat did not change for one lease of the observer's own monotonic clock. So a jump of the
 /// database's clock declares no node dead. Time in which the observer could not reach the database
-/// does not count, because no node could send a heartbeat either. If the observer's checks are
-/// rare, because the database is slow, the time before each counts for at most half a lease.
+/// does not count, because no node could send a heartbeat either. Nor does time in which its writes
+/// found the disk full, because heartbeats of others may have found it full. If the observer's
+/// checks are rare, because the database is slow, the time before each counts for at most half a
+/// lease.
 #[derive(Debug, Default)]
 pub(in crate::store) struct NodeWatch {
     /// Keyed by node: its last heartbeat, and how long the observer has watched it without another.
@@ -337,8 +339,8 @@ pub(in crate::store) struct NodeWatch {
 }
 
 impl NodeWatch {
-    /// Notes that the observer could not reach the database: other nodes may have been unable to,
-    /// too. The watch begins again.
+    /// Notes that the observer could not reach the database, or that the database had no room: other
+    /// nodes may have been unable to send heartbeats. The watch begins again.
     pub(in crate::store) fn was_blind(&mut self) {
         self.last_moved.clear();
     }
