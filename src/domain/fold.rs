@@ -6,7 +6,7 @@ use unicode_normalization::char::decompose_compatible;
 /// A folded text that remembers its source, so that a match can be shown as it was written.
 #[derive(Debug)]
 pub(super) struct Folded<'a> {
-    source: &'a str,
+    pub(super) source: &'a str,
     /// The folded text. A run of blanks is a `\n` if it contains the end of a line, otherwise a
     /// space.
     pub(super) text: String,

@@ -6,7 +6,7 @@ use super::{
     hash::Hash,
     tokens::{self, Term, TermSentence},
 };
-use crate::domain::{mail_subject, opt_out};
+use crate::domain::{mail_subject, opt_out::ReadText};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To be raised with each change of features, tokens or concepts that changes what weights mean.
@@ -36,8 +36,10 @@ const NEGATED_BEHIND: usize = 2;
 pub(super) struct Input<'a> {
     /// The subject of a mail.
     pub(super) subject: Option<&'a str>,
-    /// What the lead wrote.
-    pub(super) text: &'a str,
+    /// What the lead wrote, as far as it is read: [`tokens::beginning`].
+    pub(super) text: &'a ReadText<'a>,
+    /// The sentences of `text`.
+    pub(super) sentences: &'a [TermSentence],
 }
 
 /// `(bucket, value)`, by bucket.
@@ -83,10 +85,10 @@ impl Collected {
 
 /// The features of a message, of length 1 (as a vector).
 pub(super) fn features(input: &Input<'_>) -> Features {
-    let sentences = tokens::sentences(input.text);
+    let sentences = input.sentences;
     let mut all = Collected(BTreeMap::new());
-    of_words(&sentences, &mut all);
-    of_concepts(&sentences, &mut all);
+    of_words(sentences, &mut all);
+    of_concepts(sentences, &mut all);
     of_subject(input, &mut all);
     let count: usize = sentences.iter().map(|it| it.tokens.len()).sum();
     let length = match count {
@@ -102,7 +104,7 @@ pub(super) fn features(input: &Input<'_>) -> Features {
     if sentences.iter().any(TermSentence::is_question) {
         all.add(Kind::Question, &[], 1.0);
     }
-    of_signs(&sentences, input.text, &mut all);
+    of_signs(input, &mut all);
     let square: f32 = all.0.values().map(|it| it * it).sum();
     let norm = square.sqrt().max(1.0);
     all.0.into_iter().map(|(bucket, value)| (bucket, value / norm)).collect()
@@ -255,9 +257,9 @@ fn is_negated(concepts: &[(&str, usize, usize)], name: &str, start: usize, len: 
 const KINDS_OF_SIGNS: [&str; 4] = ["demand", "negated", "call", "machine"];
 
 /// What looks like an opt-out.
-fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
-    let text = text.get(..text.floor_char_boundary(tokens::READ_MAX)).unwrap_or_default();
-    let signs = opt_out::signs(text);
+fn of_signs(input: &Input<'_>, all: &mut Collected) {
+    let Input { text, sentences, .. } = *input;
+    let signs = text.signs();
     let is_asked = sentences.iter().any(TermSentence::is_question);
     for sign in &signs {
         all.add(Kind::Sign, &[sign], SIGN);
@@ -272,10 +274,10 @@ fn of_signs(sentences: &[TermSentence], text: &str, all: &mut Collected) {
     if negated + meant > 0 {
         all.add(Kind::Signs, &[count(meant), count(negated)], SIGN);
     }
-    if opt_out::says_so(text) {
+    if text.says_so() {
         all.add(Kind::Signs, &["says"], SIGN);
     }
-    if opt_out::has_phrase(text) {
+    if text.has_phrase() {
         all.add(Kind::Signs, &["phrase"], SIGN);
     }
 }

@@ -4,11 +4,11 @@
 //! What the weights were trained on depends on every line here: a change is a new
 //! [`super::features::VERSION`].
 
-use crate::domain::folded;
+use crate::domain::{folded, opt_out::ReadText};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// How many bytes of a message are read. People who write more say what they want before that.
-pub(super) const READ_MAX: usize = 20_000;
+const READ_MAX: usize = 20_000;
 /// The fewest digits of a phone number.
 const PHONE_DIGITS_MIN: usize = 7;
 /// The longest word that is read whole, in bytes.
@@ -89,10 +89,23 @@ impl TermSentence {
     }
 }
 
+/// The part of a message that is read.
+pub(super) fn beginning(message: &str) -> &str {
+    message.get(..message.floor_char_boundary(READ_MAX)).unwrap_or_default()
+}
+
 /// The sentences of a message.
 pub(super) fn sentences(message: &str) -> Vec<TermSentence> {
-    let end = message.floor_char_boundary(READ_MAX);
-    let text = folded(message.get(..end).unwrap_or_default());
+    of_folded(&folded(beginning(message)))
+}
+
+/// The sentences of a message that is folded already.
+pub(super) fn sentences_of(message: &ReadText<'_>) -> Vec<TermSentence> {
+    let is_read_whole = beginning(message.source()).len() == message.source().len();
+    if is_read_whole { of_folded(message.folded()) } else { sentences(message.source()) }
+}
+
+fn of_folded(text: &str) -> Vec<TermSentence> {
     let mut reader = TermReader::default();
     for line in text.split('\n') {
         for chunk in line.split(' ') {
@@ -338,10 +351,20 @@ mod tests {
         assert_eq!(read("see https://x.example/a?b=c or a@b.example."), "se <link> or <mail>.");
     }
 
+    #[test]
+    fn only_the_beginning_of_a_message_is_read() {
+        let whole = "é ".repeat(READ_MAX);
+        for text in ["one. Two", &whole] {
+            let read = sentences_of(&ReadText::of(text));
+            assert!(read == sentences(text), "{} bytes", text.len());
+            assert!(read.iter().map(|it| it.tokens.len()).sum::<usize>() * 3 <= READ_MAX + 3);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text: String) {
-            sentences(&text);
+            prop_assert_eq!(sentences_of(&ReadText::of(&text)), sentences(&text));
             words(&text);
         }
     }

@@ -8,8 +8,12 @@ use super::{
     features::{BUCKETS, Features, Input, VERSION, features},
     model::{CLASSES, Class, HASH_LEN, LearnedModel, likelihoods},
     phrase_tree::is_of_this_lexicon,
+    tokens,
 };
-use crate::{analyst::replies::LabelledReply, domain::opt_out};
+use crate::{
+    analyst::replies::LabelledReply,
+    domain::opt_out::{self, ReadText},
+};
 use sha2::{Digest, Sha256};
 
 /// How often all replies are gone through.
@@ -37,7 +41,8 @@ pub(super) struct Example {
 impl Example {
     pub(super) fn of(reply: &LabelledReply) -> Self {
         let subject = reply.subject.as_deref();
-        let input = Input { subject, text: &reply.text };
+        let text = ReadText::of(tokens::beginning(&reply.text));
+        let input = Input { subject, text: &text, sentences: &tokens::sentences_of(&text) };
         Self { features: features(&input), class: Class::of(reply.tag, reply.opt_out) }
     }
 }

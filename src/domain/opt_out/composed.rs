@@ -24,6 +24,7 @@ pub(super) struct FoundDemand {
 }
 
 /// What stands around the phrases of a text.
+#[derive(Debug)]
 pub(super) struct Surroundings {
     sentences: Vec<DemandSentence>,
     calls: bool,
@@ -53,6 +54,26 @@ impl Surroundings {
             || (self.calls && forbids_a_way(phrase))
             || (!is_own && sentence.is_question && is_about())
             || is_not_said(sentence, at, !0)
+    }
+
+    /// The demands in the text, and what looks like one.
+    pub(super) fn demands(&self) -> Vec<FoundDemand> {
+        let mut demands = Vec::new();
+        for sentence in &self.sentences {
+            for rule in RULES {
+                let places = 0..sentence.words.len();
+                let found = places.filter_map(|at| rule.at(sentence, at, self.calls));
+                // One is enough, and one that is not negated says more.
+                let mut best: Option<FoundDemand> = None;
+                for demand in found {
+                    if best.is_none_or(|it| it.is_negated) {
+                        best = Some(demand);
+                    }
+                }
+                demands.extend(best);
+            }
+        }
+        demands
     }
 }
 
@@ -165,27 +186,6 @@ const RULES: &[DemandRule] = &[
 ];
 
 static READER: LazyLock<DemandReader> = LazyLock::new(DemandReader::compiled_in);
-
-/// The demands in a folded text, and what looks like one.
-pub(super) fn demands(text: &str) -> Vec<FoundDemand> {
-    let mut demands = Vec::new();
-    let sentences = READER.read(text);
-    let calls = sentences.iter().any(asks_for_call);
-    for sentence in &sentences {
-        for rule in RULES {
-            let found = (0..sentence.words.len()).filter_map(|at| rule.at(sentence, at, calls));
-            // One is enough, and one that is not negated says more.
-            let mut best: Option<FoundDemand> = None;
-            for demand in found {
-                if best.is_none_or(|it| it.is_negated) {
-                    best = Some(demand);
-                }
-            }
-            demands.extend(best);
-        }
-    }
-    demands
-}
 
 impl DemandRule {
     /// The demand whose first part is the word `at`.
@@ -356,7 +356,7 @@ mod tests {
     use crate::domain::folded;
 
     fn says(text: &str) -> bool {
-        let all = demands(&folded(text));
+        let all = Surroundings::of(&folded(text)).demands();
         all.iter().any(|it| it.is_certain && !it.is_negated && !it.is_asked)
     }
 

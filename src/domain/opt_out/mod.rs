@@ -8,7 +8,13 @@ mod patterns;
 mod phrases;
 mod words;
 
-use super::{Medium, fold::Folded, mail_subject::without_marks};
+use self::composed::{FoundDemand, Surroundings};
+use super::{
+    Medium,
+    fold::{Folded, folded},
+    mail_subject::without_marks,
+};
+use std::cell::OnceCell;
 
 /// The longest subject that may be an opt-out word, in bytes.
 const SUBJECT_MAX: usize = 200;
@@ -22,43 +28,111 @@ const SUBJECTS: [&str; 3] = ["take me off your list", "cancelar suscripcion", "r
 /// They are in `new_text`, or the `subject` itself is such a word. `new_text` must contain only
 /// what the lead wrote: quoted words are not the lead's wish.
 pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> Option<String> {
-    let text = Folded::of(new_text);
-    let whole = words::whole(medium, &text.text).or_else(|| {
-        let unsigned = words::before_signature(new_text)?;
-        words::whole(medium, &Folded::of(unsigned).text)
-    });
-    whole.or_else(|| phrases::find(&text)).or_else(|| {
-        // A machine repeats the subject of what it was sent.
-        if phrases::is_a_machines(&text) {
-            return None;
-        }
-        let subject = Folded::of(without_marks(subject.filter(|text| text.len() <= SUBJECT_MAX)?));
-        let told = subject.text.trim_matches(|char: char| !char.is_alphanumeric());
-        words::subject(&subject.text).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()))
-    })
+    ReadText::of(new_text).opt_out_words(medium, subject)
 }
 
-/// The texts of all patterns and words on which [`signs`], [`says_so`] and [`has_phrase`] depend:
-/// weights that were learned with others do not fit.
+/// The texts of all patterns and words on which [`ReadText::signs`], [`ReadText::says_so`] and
+/// [`ReadText::has_phrase`] depend: weights that were learned with others do not fit.
 pub fn texts_of_signs() -> String {
     phrases::texts()
 }
 
-/// True if a text says in plain words that nobody shall write again. This alone is not certain:
-/// somebody has to weigh what else is said.
-pub fn says_so(text: &str) -> bool {
-    phrases::says(&Folded::of(text))
+/// A text, and what the rules find in it.
+///
+/// It is folded once. Each answer is found when it is first asked for, and once: the answers need
+/// each other, and whoever judges a message asks for several of them.
+#[derive(Debug)]
+pub struct ReadText<'a> {
+    folded: Folded<'a>,
+    surroundings: OnceCell<Surroundings>,
+    demands: OnceCell<Vec<FoundDemand>>,
+    phrase: OnceCell<Option<String>>,
+    says_so: OnceCell<bool>,
+    is_a_machines: OnceCell<bool>,
 }
 
-/// True if a text holds a phrase that opts out, in any place.
-pub fn has_phrase(text: &str) -> bool {
-    phrases::find(&Folded::of(text)).is_some()
-}
+impl<'a> ReadText<'a> {
+    /// Reads `text`, which must contain only what the lead wrote.
+    pub fn of(text: &'a str) -> Self {
+        Self {
+            folded: Folded::of(text),
+            surroundings: OnceCell::new(),
+            demands: OnceCell::new(),
+            phrase: OnceCell::new(),
+            says_so: OnceCell::new(),
+            is_a_machines: OnceCell::new(),
+        }
+    }
 
-/// What in a text looks like a demand not to be written to again, and what speaks against that: a
-/// few fixed words. They say less than [`opt_out_words`]: that somebody has to weigh them.
-pub fn signs(text: &str) -> Vec<&'static str> {
-    phrases::signs(&Folded::of(text))
+    /// The text as it was written.
+    pub const fn source(&self) -> &'a str {
+        self.folded.source
+    }
+
+    /// The folded text.
+    pub(crate) fn folded(&self) -> &str {
+        &self.folded.text
+    }
+
+    /// The words by which the lead opts out: see [`opt_out_words`].
+    pub fn opt_out_words(&self, medium: Medium, subject: Option<&str>) -> Option<String> {
+        let whole = words::whole(medium, self.folded()).or_else(|| {
+            let unsigned = words::before_signature(self.source())?;
+            words::whole(medium, &folded(unsigned))
+        });
+        whole.or_else(|| self.phrase().map(str::to_owned)).or_else(|| self.subject_words(subject?))
+    }
+
+    /// The opt-out word that the subject is, if it counts.
+    fn subject_words(&self, subject: &str) -> Option<String> {
+        if subject.len() > SUBJECT_MAX {
+            return None;
+        }
+        let subject = folded(without_marks(subject));
+        let told = subject.trim_matches(|char: char| !char.is_alphanumeric());
+        let found =
+            words::subject(&subject).or_else(|| SUBJECTS.contains(&told).then(|| told.to_owned()));
+        // A machine repeats the subject of what it was sent.
+        found.filter(|_| !self.is_a_machines())
+    }
+
+    /// True if the text says in plain words that nobody shall write again. This alone is not
+    /// certain: somebody has to weigh what else is said.
+    pub fn says_so(&self) -> bool {
+        *self.says_so.get_or_init(|| phrases::says(self))
+    }
+
+    /// True if the text holds a phrase that opts out, in any place.
+    pub fn has_phrase(&self) -> bool {
+        self.phrase().is_some()
+    }
+
+    /// What in the text looks like a demand not to be written to again, and what speaks against
+    /// that: a few fixed words. They say less than [`opt_out_words`]: that somebody has to weigh
+    /// them.
+    pub fn signs(&self) -> Vec<&'static str> {
+        phrases::signs(self)
+    }
+
+    /// The first phrase that opts out, as it is written.
+    fn phrase(&self) -> Option<&str> {
+        self.phrase.get_or_init(|| phrases::find(self)).as_deref()
+    }
+
+    /// True if a machine wrote the text: whatever it says of opting out is about its own list.
+    fn is_a_machines(&self) -> bool {
+        *self.is_a_machines.get_or_init(|| phrases::is_a_machines(self.folded()))
+    }
+
+    /// What stands around the phrases of the text.
+    fn surroundings(&self) -> &Surroundings {
+        self.surroundings.get_or_init(|| Surroundings::of(self.folded()))
+    }
+
+    /// The demands in the text, and what looks like one.
+    fn demands(&self) -> &[FoundDemand] {
+        self.demands.get_or_init(|| self.surroundings().demands())
+    }
 }
 
 #[cfg(test)]
@@ -415,7 +489,52 @@ mod tests {
         }
     }
 
+    /// The answer to one question about a text.
+    fn answer(question: usize, text: &ReadText<'_>) -> String {
+        match question {
+            0 => format!("{:?}", text.opt_out_words(Medium::Mail, None)),
+            1 => format!("{:?}", text.opt_out_words(TEXT, Some("Unsubscribe"))),
+            2 => text.has_phrase().to_string(),
+            3 => text.says_so().to_string(),
+            _ => text.signs().join(","),
+        }
+    }
+
+    /// Asks about a text in this order, and about a text that was asked nothing before.
+    fn answers_in(order: &[usize], text: &str) -> (Vec<String>, Vec<String>) {
+        let read = ReadText::of(text);
+        let ask =
+            |question: &usize| (answer(*question, &read), answer(*question, &ReadText::of(text)));
+        order.iter().map(ask).unzip()
+    }
+
+    #[test]
+    fn an_answer_does_not_depend_on_what_was_asked_before() {
+        let is_a_machines = "This is an automated message. Click here to unsubscribe.";
+        for text in PHRASES.iter().chain(INNOCENT).chain([&is_a_machines]) {
+            for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [3, 0, 4, 2, 1]] {
+                let (found, expected) = answers_in(&order, text);
+                assert_eq!(found, expected, "{text}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_answer_depends_on_the_order_of_questions(
+            order in Just([0, 1, 2, 3, 4]).prop_shuffle(),
+            words in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "stop", "please", "don't", "email", "remove", "me", "from", "your", "list", ".",
+                    "?", "\n", "\"", "call", "keine", "mails", "automated message", "no more",
+                ]),
+                0..30,
+            )
+        ) {
+            let (found, expected) = answers_in(&order, &words.join(" "));
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn no_text_panics(subject in ".{0,40}", text in "(?s).{0,200}") {
             opt_out_words(TEXT, Some(&subject), &text);

@@ -1,7 +1,7 @@
 //! Phrases in a text by which somebody opts out.
 
 use super::{
-    composed, demands,
+    ReadText, composed, demands,
     instructions::Instructions,
     patterns::{
         ASKED_OTHERS, BARE, BARE_AFTER, BARE_BEFORE, FILLERS, FOR_A_TIME, INSTEAD, LIMITED,
@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::domain::{fold::Folded, lazy_pattern::LazyPattern};
-use std::{cell::LazyCell, sync::LazyLock};
+use std::sync::LazyLock;
 
 /// The bytes before and after a phrase in which other words can change its meaning.
 const WINDOW: usize = 120;
@@ -19,22 +19,20 @@ const SIGNS_MAX: usize = 20;
 const CANDIDATES_MAX: usize = 1_000;
 
 /// The first phrase in a text by which somebody opts out, as it is written.
-pub(super) fn find(text: &Folded<'_>) -> Option<String> {
+pub(super) fn find(read: &ReadText<'_>) -> Option<String> {
     let rules = &*RULES;
-    let around = LazyCell::new(|| composed::Surroundings::of(&text.text));
+    let text = &read.folded;
     for found in rules.strong.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
         if !rules.is_negated(&beside, found.as_str())
             && !rules.is_unsaid(&beside, found.as_str(), &text.text, found.end())
             && !rules.names_others(&beside, found.as_str(), text, found.end())
-            && !rules.is_meant_otherwise(&beside, found.as_str(), text)
-            && !around.negates(found.start(), found.as_str())
+            && !rules.is_meant_otherwise(&beside, found.as_str(), read)
+            && !read.surroundings().negates(found.start(), found.as_str())
         {
             return Some(text.original(found.start(), found.end()));
         }
     }
-    // These two must agree: each alone is right in fewer texts.
-    let is_said = LazyCell::new(|| says(text));
     for found in rules.certain.find_iter(&text.text).take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
         let end = found.end() + beside.after.len();
@@ -46,24 +44,24 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
             || rules.instructions.cover(wide, before, found.as_str(), after)
             || rules.things.is_match(found.as_str())
             || rules.sends_other(after, found.as_str())
-            || rules.is_meant_otherwise(&beside, found.as_str(), text)
-            || around.negates(found.start(), found.as_str());
-        if !is_asked && !is_negated && *is_said {
+            || rules.is_meant_otherwise(&beside, found.as_str(), read)
+            || read.surroundings().negates(found.start(), found.as_str());
+        // The two ways to find a demand must agree: each alone is right in fewer texts.
+        if !is_asked && !is_negated && read.says_so() {
             return Some(text.original(found.start(), found.end()));
         }
     }
-    // "Stop" alone does not say what should stop, so the text must name messages, calls or mails.
-    let context = rules.context.is_match(&text.text);
     let stops = rules.stop.captures_iter(&text.text).take(CANDIDATES_MAX);
     let stop = stops.filter_map(|found| found.name("stop").or(found.name("stop2"))).find(|stop| {
         let beside = Beside::of(&text.text, stop.start(), stop.end());
         !rules.is_negated(&beside, "stop")
-            && !rules.is_meant_otherwise(&beside, "stop", text)
+            && !rules.is_meant_otherwise(&beside, "stop", read)
             && rules.stop_this.is_match(beside.after)
             && !rules.stop_elsewhere.is_match(beside.after)
-            && !around.negates(stop.start(), "stop")
+            && !read.surroundings().negates(stop.start(), "stop")
     });
-    let stop = stop.filter(|_| context).or_else(|| {
+    // "Stop" alone does not say what should stop, so the text must name messages, calls or mails.
+    let stop = stop.filter(|_| rules.context.is_match(&text.text)).or_else(|| {
         let told = rules.told_stop.captures_iter(&text.text).take(CANDIDATES_MAX);
         told.filter_map(|it| it.name("stop")).find(|stop| {
             let beside = Beside::of(&text.text, stop.start(), stop.end());
@@ -73,46 +71,48 @@ pub(super) fn find(text: &Folded<'_>) -> Option<String> {
     stop.map(|found| text.original(found.start(), found.end()))
 }
 
-/// True if a machine wrote the text: whatever it says of opting out is about its own list.
-pub(super) fn is_a_machines(text: &Folded<'_>) -> bool {
-    RULES.acknowledgement.is_match(&text.text)
+/// True if a machine wrote the folded text.
+pub(super) fn is_a_machines(text: &str) -> bool {
+    RULES.acknowledgement.is_match(text)
 }
 
 /// True if the words of a demand stand together in the text, and nothing beside them negates
 /// them.
-pub(super) fn says(text: &Folded<'_>) -> bool {
+pub(super) fn says(read: &ReadText<'_>) -> bool {
     let rules = &*RULES;
-    composed::demands(&text.text).into_iter().any(|demand| {
+    let text = read.folded();
+    read.demands().iter().any(|demand| {
         let (start, end) = (demand.start, demand.end);
-        let beside = Beside::of(&text.text, start, end);
-        let told = text.text.get(start..end).unwrap_or_default();
+        let beside = Beside::of(text, start, end);
+        let told = text.get(start..end).unwrap_or_default();
         demand.is_certain
             && !demand.is_negated
             && !demand.is_asked
             && !rules.instructions.cover(beside.wide, beside.before, told, beside.after)
-            && !rules.is_meant_otherwise(&beside, told, text)
+            && !rules.is_meant_otherwise(&beside, told, read)
     })
 }
 
 /// What in a text looks like an opt-out, and what beside it speaks against one. Whether it is one,
 /// these signs alone do not say.
-pub(super) fn signs(text: &Folded<'_>) -> Vec<&'static str> {
+pub(super) fn signs(read: &ReadText<'_>) -> Vec<&'static str> {
     let rules = &*RULES;
+    let text = read.folded();
     let mut signs = Vec::new();
-    for found in rules.demand.find_iter(&text.text).take(SIGNS_MAX) {
-        let Beside { before, after, .. } = Beside::of(&text.text, found.start(), found.end());
+    for found in rules.demand.find_iter(text).take(SIGNS_MAX) {
+        let Beside { before, after, .. } = Beside::of(text, found.start(), found.end());
         let is_negated = rules.unmeant.is_match(before)
             || rules.denied_behind.is_match(after)
             || rules.of_things.is_match(after)
             || rules.things.is_match(found.as_str());
         signs.push(if is_negated { "negated" } else { "demand" });
     }
-    signs.extend(composed::demands(&text.text).into_iter().map(|demand| demand.sign));
+    signs.extend(read.demands().iter().map(|demand| demand.sign));
     if signs.is_empty() {
         return signs;
     }
     for (sign, rule) in [("call", &rules.other_way), ("machine", &rules.machine)] {
-        if rule.is_match(&text.text) {
+        if rule.is_match(text) {
             signs.push(sign);
         }
     }
@@ -338,7 +338,7 @@ impl Rules {
 
     /// True if the sentence of a phrase is about another sender, a thing, or another way to reach
     /// the lead, or tells how to leave a machine's list.
-    fn is_meant_otherwise(&self, beside: &Beside<'_>, phrase: &str, text: &Folded<'_>) -> bool {
+    fn is_meant_otherwise(&self, beside: &Beside<'_>, phrase: &str, read: &ReadText<'_>) -> bool {
         let Beside { before, after, .. } = *beside;
         let is_of_a_list = !is_of_the_lead(before, phrase, after);
         self.elsewhere.is_match(after)
@@ -350,7 +350,7 @@ impl Rules {
             || (is_of_a_list
                 && (self.machine.is_match(before)
                     || self.machine.is_match(&[phrase, after].concat())
-                    || self.acknowledgement.is_match(&text.text)))
+                    || read.is_a_machines()))
     }
 
     /// True for a word such as "unsubscribe" that is not said as a wish: neither alone in its

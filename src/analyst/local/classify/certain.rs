@@ -7,7 +7,7 @@ use super::{
 };
 use crate::analyst::local::{
     concepts::Lexicon,
-    tokens::{DAY as DAY_TERM, TIME as TIME_TERM, sentences},
+    tokens::{DAY as DAY_TERM, TIME as TIME_TERM, TermSentence},
 };
 use std::ops::RangeInclusive;
 
@@ -148,8 +148,7 @@ pub(super) fn asks_for_a_call(text: &Text) -> bool {
 }
 
 /// True if the message is short and none of its words says anything in any known language.
-pub(super) fn is_of_unknown_words(new_text: &str) -> bool {
-    let sentences = sentences(new_text);
+pub(super) fn is_of_unknown_words(sentences: &[TermSentence]) -> bool {
     let lexicon = Lexicon::compiled_in();
     sentences.iter().map(|it| it.tokens.len()).sum::<usize>() <= BARE_MAX
         && sentences.iter().all(|it| {
@@ -159,8 +158,7 @@ pub(super) fn is_of_unknown_words(new_text: &str) -> bool {
 
 /// True if the message is a day, with or without a time, and nothing else, and we offered no time:
 /// it is a proposal to which nobody has agreed.
-pub(super) fn is_only_a_time(new_text: &str, answers: Option<&str>) -> bool {
-    let sentences = sentences(new_text);
+pub(super) fn is_only_a_time(sentences: &[TermSentence], answers: Option<&str>) -> bool {
     let mut terms = sentences.iter().flat_map(|it| &it.tokens).map(|it| it.text.as_str());
     let has_day = terms.clone().any(|term| term == DAY_TERM);
     has_day
@@ -169,20 +167,18 @@ pub(super) fn is_only_a_time(new_text: &str, answers: Option<&str>) -> bool {
 }
 
 /// True if the message is hardly more than a yes, and our last message offers a day and a time.
-pub(super) fn is_yes_to_a_time(new_text: &str, answers: Option<&str>) -> bool {
-    if !answers.is_some_and(|ours| offers_a_time(&Text::of(ours))) {
+pub(super) fn is_yes_to_a_time(sentences: &[TermSentence], answers: Option<&str>) -> bool {
+    let words: usize = sentences.iter().map(|it| it.tokens.len()).sum();
+    if words > BARE_MAX || !answers.is_some_and(|ours| offers_a_time(&Text::of(ours))) {
         return false;
     }
-    let sentences = sentences(new_text);
-    let words: usize = sentences.iter().map(|it| it.tokens.len()).sum();
     let lexicon = Lexicon::compiled_in();
     let found: Vec<&str> = sentences
         .iter()
         .flat_map(|it| lexicon.find(&it.tokens))
         .map(|it| lexicon.name(it.concept))
         .collect();
-    words <= BARE_MAX
-        && !sentences.iter().any(|it| it.is_question())
+    !sentences.iter().any(TermSentence::is_question)
         && found.iter().any(|it| AGREES.contains(it))
         && !found.iter().any(|it| TURNS.contains(it))
 }

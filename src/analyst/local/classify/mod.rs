@@ -11,10 +11,11 @@ mod text;
 use super::{
     features::{Input, features},
     model::{CLASSES, Class, LearnedModel},
+    tokens::{self, TermSentence},
 };
 use crate::{
     analyst::Classified,
-    domain::{Medium, Sentiment, opt_out::opt_out_words},
+    domain::{Medium, Sentiment, opt_out::ReadText},
 };
 use text::Text;
 
@@ -54,18 +55,20 @@ pub(super) struct Heard<'a> {
 
 /// What the message says.
 pub(super) fn classify(heard: &Heard<'_>) -> Classified {
-    let new_text = if heard.has_new_text { heard.new_text } else { "" };
-    if opt_out_words(heard.medium, heard.subject, new_text).is_some() {
+    let read = ReadText::of(if heard.has_new_text { heard.new_text } else { "" });
+    if read.opt_out_words(heard.medium, heard.subject).is_some() {
         let (opts_out, may_opt_out) = (true, true);
         return Classified { opts_out, may_opt_out, ..by_rule(Sentiment::Blacklist) };
     }
-    let text = Text::of(new_text);
+    let text = Text::of(read.source());
     if heard.is_automated {
-        return of_machine(heard, &text);
+        return of_machine(heard, &text, &read);
     }
-    let judged = by_weights(&likelihoods(heard));
+    let sentences = tokens::sentences_of(&read);
+    let judged = by_weights(&likelihoods(heard, &read, &sentences));
     // What may be an opt-out gets no draft, whatever a rule or a cue says.
-    if let Some(tag) = certain(heard, &text).filter(|it| !judged.may_opt_out || !it.gets_draft()) {
+    let tag = certain(heard, &text, &sentences);
+    if let Some(tag) = tag.filter(|it| !judged.may_opt_out || !it.gets_draft()) {
         return by_rule(tag);
     }
     let is_open = [Sentiment::InformationRequested, Sentiment::Interested, Sentiment::Neutral]
@@ -77,7 +80,7 @@ pub(super) fn classify(heard: &Heard<'_>) -> Classified {
     }
     if judged.tag.gets_draft()
         && judged.confidence < UNSURE_MAX
-        && certain::is_of_unknown_words(heard.new_text)
+        && certain::is_of_unknown_words(&sentences)
     {
         return Classified { tag: Sentiment::Neutral, ..judged };
     }
@@ -89,7 +92,7 @@ const fn by_rule(tag: Sentiment) -> Classified {
 }
 
 /// What is certain about a message that the provider does not call automated.
-fn certain(heard: &Heard<'_>, text: &Text) -> Option<Sentiment> {
+fn certain(heard: &Heard<'_>, text: &Text, sentences: &[TermSentence]) -> Option<Sentiment> {
     // Only a message whose subject says that it is automatic may say that nobody reads the mailbox
     // any more.
     let is_automatic = heard.medium.is_mail() && machine::is_automatic_by_subject(heard.subject);
@@ -107,8 +110,8 @@ fn certain(heard: &Heard<'_>, text: &Text) -> Option<Sentiment> {
     if certain::is_sent_to_own_link(text) {
         return Some(Sentiment::MeetingBooked);
     }
-    let proposes = certain::is_only_a_time(heard.new_text, heard.answers)
-        || certain::is_yes_to_a_time(heard.new_text, heard.answers);
+    let proposes = certain::is_only_a_time(sentences, heard.answers)
+        || certain::is_yes_to_a_time(sentences, heard.answers);
     if proposes {
         return Some(Sentiment::MeetingRequested);
     }
@@ -116,7 +119,7 @@ fn certain(heard: &Heard<'_>, text: &Text) -> Option<Sentiment> {
 }
 
 /// The tag of a machine's message: one of three.
-fn of_machine(heard: &Heard<'_>, text: &Text) -> Classified {
+fn of_machine(heard: &Heard<'_>, text: &Text, read: &ReadText<'_>) -> Classified {
     let is_bounce = heard.medium.is_mail() && machine::is_delivery_report(heard.subject);
     if is_bounce || is_dead_mailbox(heard, text) || refusal::is_hostile(text) {
         return by_rule(Sentiment::Blacklist);
@@ -131,7 +134,7 @@ fn of_machine(heard: &Heard<'_>, text: &Text) -> Classified {
         return by_rule(Sentiment::AutomatedReply);
     }
     // What a machine cannot mean is left out.
-    let likely = likelihoods(heard);
+    let likely = likelihoods(heard, read, &tokens::sentences_of(read));
     let of = |class: Class| likely.get(class as usize).copied().unwrap_or_default();
     let (absent, automatic) = (of(Class::OutOfOffice), of(Class::AutomatedReply));
     if absent > automatic && absent > ABSENT_MIN {
@@ -147,10 +150,22 @@ fn is_dead_mailbox(heard: &Heard<'_>, text: &Text) -> bool {
         || machine::is_unread_mailbox(text)
 }
 
-fn likelihoods(heard: &Heard<'_>) -> [f32; CLASSES] {
+/// How likely each class is, by what the lead wrote before its sign-off. `read` is all that it
+/// wrote, and `sentences` are those of `read`.
+fn likelihoods(
+    heard: &Heard<'_>,
+    read: &ReadText<'_>,
+    sentences: &[TermSentence],
+) -> [f32; CLASSES] {
     let subject = heard.subject.filter(|_| heard.medium.is_mail());
-    let text = if heard.has_new_text { text::before_sign_off(heard.new_text) } else { "" };
-    LearnedModel::compiled_in().likelihoods(&features(&Input { subject, text }))
+    let part = tokens::beginning(text::before_sign_off(read.source()));
+    let found = if part.len() == read.source().len() {
+        features(&Input { subject, text: read, sentences })
+    } else {
+        let text = ReadText::of(part);
+        features(&Input { subject, text: &text, sentences: &tokens::sentences_of(&text) })
+    };
+    LearnedModel::compiled_in().likelihoods(&found)
 }
 
 /// The tag that is most likely.

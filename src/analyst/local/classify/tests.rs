@@ -753,6 +753,24 @@ fn a_signature_is_not_judged() {
     assert_eq!(classify(&heard(text)), Neutral);
 }
 
+/// Before a sign-off, a text is read by itself; without one, together with the opt-out words.
+#[test]
+fn a_text_is_weighed_alike_with_a_sign_off_and_without() {
+    let likely = |text: &str| {
+        let read = ReadText::of(text);
+        likelihoods(&heard(text), &read, &tokens::sentences_of(&read))
+    };
+    for text in [
+        "Not for us, thanks",
+        "What does it cost? Call me on Tuesday",
+        "Please don't call on Mondays. No more mails after six, please",
+        "Bitte keine Mails mehr nach 18 Uhr",
+        "I said stop sending PDFs, a link is enough",
+    ] {
+        assert_eq!(likely(text), likely(&format!("{text}\n\nKind regards,\nDana")), "{text}");
+    }
+}
+
 #[test]
 fn the_time_to_judge_a_text_grows_no_faster_than_the_text() {
     /// The fastest of some runs, which other load on the machine disturbs least.
