@@ -2,12 +2,12 @@
 
 use super::{
     Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, Metered, ModelCallLog, Score,
+    EvaluationRequest, Local, Metered, ModelCallLog, RuledMessage, Score,
     openai::{ModelServer, Openai},
 };
 use crate::{
     config::{self, AnalystFallback, AnalystProvider},
-    domain::{Conversation, Id, Job, JobKind, Medium},
+    domain::{Conversation, Id, Job, JobKind},
     telemetry::metrics::Metrics,
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -118,13 +118,9 @@ async fn first_or<'a, T>(
 }
 
 impl<M: Analyst, L: Analyst> Analyst for WithFallback<M, L> {
-    fn classify<'a>(
-        &'a self,
-        conversation: &'a Conversation,
-        medium: Medium,
-    ) -> AnalystAnswer<'a, Classified> {
-        let model = self.model.classify(conversation, medium);
-        Box::pin(first_or(model, move || self.local.classify(conversation, medium)))
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+        let model = self.model.classify(message);
+        Box::pin(first_or(model, move || self.local.classify(message)))
     }
 
     fn score<'a>(
@@ -155,10 +151,11 @@ mod tests {
     fn the_rules_answer_only_where_the_model_has_no_answer() {
         let it = conversation("any", "Not interested");
         let both = WithFallback { model: Away, local: Local };
-        let answer = both.classify(&it, TEXT).now_or_never().unwrap();
-        assert_eq!(answer, Local.classify(&it, TEXT).now_or_never().unwrap());
+        let message = RuledMessage::new(&it, TEXT);
+        let answer = both.classify(&message).now_or_never().unwrap();
+        assert_eq!(answer, Local.classify(&message).now_or_never().unwrap());
         let none = WithFallback { model: Local, local: Away };
-        assert!(none.classify(&it, TEXT).now_or_never().unwrap().is_ok());
+        assert!(none.classify(&message).now_or_never().unwrap().is_ok());
         let none = WithFallback { model: Away, local: Away };
         assert!(none.score(&it, None).now_or_never().unwrap().is_err());
     }

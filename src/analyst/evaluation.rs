@@ -1,9 +1,7 @@
 //! Whether a draft may be sent without a person, and what forbids it whatever an analyst says.
 
-use super::{DraftRequest, local};
-use crate::domain::{
-    Conversation, Medium, Sentiment, acknowledgement::is_acknowledgement, auto_send::DraftSafety,
-};
+use super::{DraftRequest, RuledMessage};
+use crate::domain::{Sentiment, acknowledgement::is_acknowledgement, auto_send::DraftSafety};
 use std::collections::BTreeMap;
 
 /// The most characters of the reason of an [`Evaluation`].
@@ -14,12 +12,10 @@ const CONFIDENCE_LEAST: f32 = 0.01;
 /// A draft to evaluate, and all that it is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationRequest<'a> {
-    /// The message that is answered, its lead, and the newest messages of their thread, each once.
-    pub conversation: &'a Conversation,
+    /// The message that is answered. The draft is sent over its medium.
+    pub message: &'a RuledMessage<'a>,
     /// What the message says.
     pub tag: Sentiment,
-    /// How the draft is sent.
-    pub medium: Medium,
     /// The whole text of the draft as it would be sent, edits included.
     pub draft: &'a str,
     /// True if the draft is the client's own template for the tag, filled in and not edited.
@@ -42,21 +38,22 @@ impl<'a> EvaluationRequest<'a> {
     /// the client's own template if filling in that template gives the same text now. So it does
     /// not if it was edited or cut, or if the template has changed since.
     pub fn of(drafted_for: DraftRequest<'a>, draft: &'a str) -> Self {
-        let DraftRequest { conversation, tag, medium, templates, sender, .. } = drafted_for;
+        let DraftRequest { message, tag, templates, sender, .. } = drafted_for;
         let is_own_template = drafted_for.is_own_template(draft);
         let client = ClientFacts { sender, templates };
-        Self { conversation, tag, medium, draft, is_own_template, client }
+        Self { message, tag, draft, is_own_template, client }
     }
 
     /// What may forbid to send the draft without a person.
     pub fn safety(&self) -> DraftSafety {
-        let Self { conversation, tag, medium, draft, .. } = *self;
+        let Self { message, tag, draft, .. } = *self;
+        let conversation = message.conversation();
         DraftSafety {
             is_empty: draft.trim().is_empty(),
-            opts_out: local::opts_out(conversation, medium),
+            opts_out: message.classified().opts_out,
             tag,
             is_automated: conversation.message.automated,
-            barrier: conversation.lead.no_draft_on(medium),
+            barrier: conversation.lead.no_draft_on(message.medium()),
             is_acknowledgement: is_acknowledgement(conversation.message.new_text()),
         }
     }
@@ -99,11 +96,15 @@ pub(super) fn hard_block(request: &EvaluationRequest<'_>) -> Option<Evaluation> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyst::testing::{TEXT, conversation};
+    use crate::{
+        analyst::testing::{TEXT, conversation},
+        domain::{Conversation, Medium},
+    };
 
     /// Why the draft is blocked.
     fn block(it: &Conversation, tag: Sentiment, medium: Medium, body: &str) -> Option<String> {
-        let drafting = DraftRequest::new(it, tag, medium, None);
+        let message = RuledMessage::new(it, medium);
+        let drafting = DraftRequest::new(&message, tag, None);
         let blocked = hard_block(&EvaluationRequest::of(drafting, body))?;
         assert!(!blocked.is_safe && blocked.confidence == 0.0, "{blocked:?}");
         Some(blocked.reason)

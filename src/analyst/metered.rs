@@ -2,12 +2,9 @@
 
 use super::{
     Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Score,
+    EvaluationRequest, RuledMessage, Score,
 };
-use crate::{
-    domain::{Conversation, Medium},
-    telemetry::metrics::Metrics,
-};
+use crate::{domain::Conversation, telemetry::metrics::Metrics};
 use tokio::time::Instant;
 
 /// An analyst whose answers are counted and timed in the metrics under its provider's name.
@@ -41,12 +38,8 @@ impl<A: Analyst> Metered<A> {
 }
 
 impl<A: Analyst> Analyst for Metered<A> {
-    fn classify<'a>(
-        &'a self,
-        conversation: &'a Conversation,
-        medium: Medium,
-    ) -> AnalystAnswer<'a, Classified> {
-        self.timed(self.analyst.classify(conversation, medium))
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+        self.timed(self.analyst.classify(message))
     }
 
     fn score<'a>(

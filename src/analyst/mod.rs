@@ -10,13 +10,14 @@ pub mod local;
 mod metered;
 mod openai;
 pub mod replies;
+mod ruled_message;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod understanding;
 
 use crate::{
     config::Client,
-    domain::{Conversation, LeadView, Medium, Sentiment, draft_text, outcome::SCORE_REASON_MAX},
+    domain::{Conversation, LeadView, Sentiment, draft_text, outcome::SCORE_REASON_MAX},
 };
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, time::Duration};
@@ -28,6 +29,7 @@ pub use self::{
     evaluation::{ClientFacts, EVALUATION_REASON_MAX, Evaluation, EvaluationRequest},
     local::Local,
     metered::Metered,
+    ruled_message::RuledMessage,
 };
 
 /// The future of an analyst's answer.
@@ -35,12 +37,8 @@ pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores, drafts, and evaluates drafts.
 pub trait Analyst: Send + Sync {
-    /// What the conversation's message says, which came over `medium` (docs/RULES.md SENTIMENT).
-    fn classify<'a>(
-        &'a self,
-        conversation: &'a Conversation,
-        medium: Medium,
-    ) -> AnalystAnswer<'a, Classified>;
+    /// What the message says (docs/RULES.md SENTIMENT).
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified>;
 
     /// How good the lead is, or `None` if it never wrote (docs/RULES.md SCORE). `ideal_customer`
     /// is the client's description of the leads it looks for.
@@ -144,12 +142,11 @@ impl Score {
 /// What is needed to draft an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct DraftRequest<'a> {
-    /// The message to answer, its lead and their thread.
-    pub conversation: &'a Conversation,
+    /// The message to answer. The answer is sent over its medium, which limits the length of the
+    /// text.
+    pub message: &'a RuledMessage<'a>,
     /// What the message says.
     pub tag: Sentiment,
-    /// How the answer is sent, which limits the length of the text.
-    pub medium: Medium,
     /// The client's own templates, by the name of the tag.
     pub templates: &'a BTreeMap<String, String>,
     /// The name with which the answer is signed.
@@ -162,17 +159,11 @@ pub struct DraftRequest<'a> {
 
 impl<'a> DraftRequest<'a> {
     /// What is needed to draft an answer of `client`; `None` if the configuration does not have it.
-    pub fn new(
-        conversation: &'a Conversation,
-        tag: Sentiment,
-        medium: Medium,
-        client: Option<&'a Client>,
-    ) -> Self {
+    pub fn new(message: &'a RuledMessage<'a>, tag: Sentiment, client: Option<&'a Client>) -> Self {
         static NO_TEMPLATES: BTreeMap<String, String> = BTreeMap::new();
         Self {
-            conversation,
+            message,
             tag,
-            medium,
             templates: client.map_or(&NO_TEMPLATES, |client| &client.templates),
             sender: client.and_then(|client| client.sender.as_deref()),
             style: client.and_then(|client| client.reply_style.as_deref()),
@@ -183,7 +174,8 @@ impl<'a> DraftRequest<'a> {
     /// True if `body` is the client's own template for the tag, filled in for the lead and not cut.
     pub fn is_own_template(&self, body: &str) -> bool {
         let own = self.templates.get(self.tag.as_str()).map_or("", String::as_str);
-        draft_text::is_of_template(body, own, &self.conversation.lead, self.sender, self.medium)
+        let (lead, medium) = (&self.message.conversation().lead, self.message.medium());
+        draft_text::is_of_template(body, own, lead, self.sender, medium)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, Score,
+    EvaluationRequest, Local, RuledMessage, Score,
 };
 use crate::domain::{
     Conversation, InboundMessage, LeadStatus, LeadView, Medium, Timestamp, conversation::Line,
@@ -65,7 +65,7 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 pub(crate) struct FixedVerdict(pub(crate) Classified);
 
 impl Analyst for FixedVerdict {
-    fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
         ready(Ok(self.0)).boxed()
     }
 
@@ -90,7 +90,7 @@ impl Analyst for FixedVerdict {
 pub(crate) struct Away;
 
 impl Analyst for Away {
-    fn classify<'a>(&'a self, _: &'a Conversation, _: Medium) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
         away()
     }
 

@@ -1,6 +1,6 @@
 //! Measures an analyst on labelled replies.
 
-use super::{Analyst, AnalystError, Classified, replies::LabelledReply};
+use super::{Analyst, AnalystError, Classified, RuledMessage, replies::LabelledReply};
 use crate::domain::{
     Conversation, InboundMessage, LeadStatus, LeadView, Medium, Sentiment, Timestamp,
     conversation::Line, event::Direction,
@@ -41,7 +41,8 @@ pub async fn judge(
 ) -> Result<Vec<JudgedReply>, AnalystError> {
     let mut judged = Vec::with_capacity(replies.len());
     for (reply, medium) in replies {
-        let classified = analyst.classify(&conversation(&reply), medium).await?;
+        let message = conversation(&reply);
+        let classified = analyst.classify(&RuledMessage::new(&message, medium)).await?;
         judged.push(JudgedReply { reply, classified });
     }
     Ok(judged)

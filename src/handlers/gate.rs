@@ -6,7 +6,7 @@ use crate::{
     analyst::{DraftRequest, DraftText, Evaluation, EvaluationRequest},
     config::Client,
     domain::{
-        ChannelFacts, Timestamp,
+        ChannelFacts, Conversation, Timestamp,
         auto_send::{self, AutoReply, GateCase, Opinion, SendTiming, SendingFacts},
         outcome::{DraftFacts, GateVerdict},
         schedule::zone_of,
@@ -50,8 +50,7 @@ impl NewDraft<'_> {
 
     async fn judged(self, evaluated: impl Future<Output = Option<Evaluation>>) -> GateVerdict {
         let Self { drafting, client, context, .. } = self;
-        let message = &drafting.conversation.message;
-        let lead = &drafting.conversation.lead;
+        let Conversation { message, lead, .. } = drafting.message.conversation();
         let campaign = context.campaign.as_deref();
         let zone = zone_of(context.lead_zone.as_deref(), &client.timezone);
         let mut case = GateCase {
@@ -62,7 +61,7 @@ impl NewDraft<'_> {
                 has_settings: has_settings(Some(client), self.channel.name.0),
                 is_channel_automatic: client.sends_by_rule(&self.channel, campaign),
                 has_handle: message.can_be_answered,
-                barrier: lead.no_draft_on(drafting.medium),
+                barrier: lead.no_draft_on(drafting.message.medium()),
                 is_snoozed: context.is_snoozed(),
                 is_newest: lead.newest_inbound_id == Some(message.id),
             },
@@ -115,12 +114,12 @@ mod tests {
     use super::*;
     use crate::{
         analyst::{
-            Analyst, Local,
+            Analyst, Local, RuledMessage,
             testing::{TEXT, conversation},
         },
         channels::{email::Email, facts_of, sms::Sms},
         config::{Config, Sources},
-        domain::{Conversation, Sentiment, auto_send::GateDecision},
+        domain::{Sentiment, auto_send::GateDecision},
     };
     use futures_util::FutureExt;
     use std::future::ready;
@@ -145,7 +144,8 @@ mod tests {
         let config = Config::load(&Sources { files: vec![file], ..Sources::default() }).unwrap();
         let client = config.client("a").unwrap();
         let tag = Sentiment::InformationRequested;
-        let drafting = DraftRequest::new(it, tag, TEXT, Some(client));
+        let message = RuledMessage::new(it, TEXT);
+        let drafting = DraftRequest::new(&message, tag, Some(client));
         let text = Local.draft(drafting).now_or_never().unwrap().unwrap().unwrap();
         let context = SendingContext {
             campaign: Some("c1".to_owned()),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     analyst::{
-        Analyst, AnalystError, DraftRequest, DraftText, Evaluation, EvaluationRequest, local,
+        Analyst, AnalystError, DraftRequest, DraftText, Evaluation, EvaluationRequest, RuledMessage,
     },
     channels::{Channel, facts_of},
     config::Client,
@@ -21,7 +21,6 @@ use crate::{
         drafting::DraftCase,
         event::Direction,
         job::{AUTO_SEND_DELAYED, LEAD_SCORING},
-        opt_out::opt_out_words,
         outcome::{DraftFacts, Subject},
         text, verdict,
     },
@@ -66,9 +65,10 @@ impl<C: Channel> JobHandler for PostProcess<C> {
         }
         let config = config.get();
         let client = config.client(&job.client_id);
+        let channel = facts_of::<C>();
         let question = Question {
-            conversation: &conversation,
-            channel: facts_of::<C>(),
+            message: &RuledMessage::new(&conversation, channel.medium),
+            channel,
             client,
             is_enabled: config.sending.enabled,
         };
@@ -98,7 +98,7 @@ struct DraftFate {
 /// A message to judge, and what is needed to draft an answer to it.
 #[derive(Clone, Copy)]
 struct Question<'a> {
-    conversation: &'a Conversation,
+    message: &'a RuledMessage<'a>,
     /// The channel on which it came, and on which an answer is sent.
     channel: ChannelFacts,
     /// The client, if the configuration has it.
@@ -121,36 +121,39 @@ struct Judgement {
 impl<'a> Question<'a> {
     /// What is needed to draft an answer to the message, which has this tag.
     fn drafting(self, tag: Sentiment) -> DraftRequest<'a> {
-        DraftRequest::new(self.conversation, tag, self.channel.medium, self.client)
+        DraftRequest::new(self.message, tag, self.client)
     }
 
     async fn judged(self, analyst: &dyn Analyst) -> Result<Judgement, AnalystError> {
-        let Self { conversation, channel: ChannelFacts { medium, .. }, .. } = self;
+        let message = self.message;
+        let conversation = message.conversation();
         let in_other_words = || (OptOutSource::Model, IN_OTHER_WORDS.to_owned());
         let mut sure = None;
         let mut may_opt_out = false;
-        let (tag, opt_out) = match (opt_out(conversation, medium), hint(conversation)) {
-            (Some(words), _) => (Sentiment::Blacklist, Some((OptOutSource::Words, words))),
+        let (tag, opt_out) = match (message.opt_out_words(), hint(conversation)) {
+            (Some(words), _) => {
+                (Sentiment::Blacklist, Some((OptOutSource::Words, words.to_owned())))
+            }
             // The provider may not have understood what gets no answer.
             (None, Some(tag)) if tag.gets_draft() => {
-                let found = analyst.classify(conversation, medium).await?;
+                let found = analyst.classify(message).await?;
                 may_opt_out = found.may_opt_out || found.tag == Sentiment::Blacklist;
                 match found.opts_out {
                     true => (Sentiment::Blacklist, Some(in_other_words())),
                     false => (tag, None),
                 }
             }
-            (None, Some(_)) if local::opts_out(conversation, medium) => {
+            (None, Some(_)) if message.classified().opts_out => {
                 (Sentiment::Blacklist, Some(in_other_words()))
             }
             (None, Some(tag)) => (tag, None),
             (None, None) => {
-                let found = analyst.classify(conversation, medium).await?;
+                let found = analyst.classify(message).await?;
                 (sure, may_opt_out) = (Some(found.confidence), found.may_opt_out);
                 (found.tag, found.opts_out.then(in_other_words))
             }
         };
-        let draft = if !may_opt_out && may_draft(conversation, tag, medium) {
+        let draft = if !may_opt_out && may_draft(conversation, tag, message.medium()) {
             analyst.draft(self.drafting(tag)).await?
         } else {
             None
@@ -168,7 +171,7 @@ impl<'a> Question<'a> {
         judgement: &Judgement,
         reader: &Reader,
     ) -> Result<DraftFate, Outcome> {
-        let Self { conversation, channel, client, is_enabled, .. } = self;
+        let Self { message, channel, client, is_enabled } = self;
         let tag = judgement.tag;
         let (Some(text), Some(client)) = (&judgement.draft, client) else {
             return Ok(DraftFate::default());
@@ -176,7 +179,7 @@ impl<'a> Question<'a> {
         let drafting = self.drafting(tag);
         // 1. Read what only the gate needs, if it is needed.
         let context = match gate::is_used_by(client) {
-            true => context_of(conversation.message.id, reader).await?,
+            true => context_of(message.conversation().message.id, reader).await?,
             false => None,
         };
         let Some(context) = context else {
@@ -223,12 +226,6 @@ async fn evaluated(
             None
         }
     }
-}
-
-/// The words by which the lead opts out in this message. Quoted words are not the lead's.
-fn opt_out(conversation: &Conversation, medium: Medium) -> Option<String> {
-    let message = &conversation.message;
-    opt_out_words(medium, message.subject.as_deref(), message.new_text())
 }
 
 /// The provider's own verdict. It stands, except over an opt-out, and a machine's message can only
@@ -300,7 +297,8 @@ mod tests {
         analyst: &dyn Analyst,
     ) -> Result<Judgement, AnalystError> {
         let channel = ChannelFacts { medium, ..facts_of::<Sms>() };
-        let question = Question { conversation, channel, client: None, is_enabled: true };
+        let message = &RuledMessage::new(conversation, medium);
+        let question = Question { message, channel, client: None, is_enabled: true };
         question.judged(analyst).now_or_never().unwrap()
     }
 

@@ -13,16 +13,17 @@ use std::sync::LazyLock;
 
 /// The answer to the request's message, or `None` if its tag gets none.
 pub(super) fn draft(request: &DraftRequest<'_>) -> Option<DraftText> {
-    let built_in = built_in(request.tag, request.medium)?;
+    let (conversation, medium) = (request.message.conversation(), request.message.medium());
+    let built_in = built_in(request.tag, medium)?;
     let own = request.templates.get(request.tag.as_str()).map(String::as_str);
     let template = own.filter(|own| !own.trim().is_empty()).unwrap_or(built_in);
-    let text = template::filled(template, &request.conversation.lead, request.sender);
+    let text = template::filled(template, &conversation.lead, request.sender);
     if text.is_empty() {
         return None;
     }
-    let subject = request.conversation.message.subject.as_deref();
-    let subject = subject.filter(|_| request.medium.is_mail()).and_then(answering);
-    let FittedText { body, parts } = fitted(&text, request.medium);
+    let subject = conversation.message.subject.as_deref();
+    let subject = subject.filter(|_| medium.is_mail()).and_then(answering);
+    let FittedText { body, parts } = fitted(&text, medium);
     Some(DraftText { subject, body, parts })
 }
 

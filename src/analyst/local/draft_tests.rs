@@ -1,5 +1,8 @@
 use super::*;
-use crate::analyst::testing::{CHAT, TEXT, conversation};
+use crate::analyst::{
+    RuledMessage,
+    testing::{CHAT, TEXT, conversation},
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -16,9 +19,8 @@ fn of_template(medium: Medium, text: &str, sender: Option<&str>) -> Option<Draft
     it.lead.first_name = Some(" Dana ".to_owned());
     it.lead.company_name = Some("Larkspur\nFreight".to_owned());
     draft(&DraftRequest {
-        conversation: &it,
+        message: &RuledMessage::new(&it, medium),
         tag: Sentiment::Interested,
-        medium,
         templates: &templates,
         sender,
         style: None,
@@ -45,9 +47,8 @@ fn exactly_the_tags_that_get_a_draft_have_a_template() {
         for medium in [Medium::Mail, TEXT, CHAT] {
             let it = conversation("any", "hello");
             let request = DraftRequest {
-                conversation: &it,
+                message: &RuledMessage::new(&it, medium),
                 tag,
-                medium,
                 templates: &BTreeMap::new(),
                 sender: None,
                 style: None,
@@ -85,16 +86,16 @@ fn a_mail_answers_under_one_re() {
         let mut it = conversation("any", "Sounds good");
         it.message.subject = subject.map(str::to_owned);
         let request = DraftRequest {
-            conversation: &it,
+            message: &RuledMessage::new(&it, Medium::Mail),
             tag: Sentiment::Interested,
-            medium: Medium::Mail,
             templates: &BTreeMap::new(),
             sender: None,
             style: None,
             hint: None,
         };
         assert_eq!(draft(&request).unwrap().subject.as_deref(), expected, "{subject:?}");
-        let sms = draft(&DraftRequest { medium: TEXT, ..request }).unwrap();
+        let sms =
+            draft(&DraftRequest { message: &RuledMessage::new(&it, TEXT), ..request }).unwrap();
         assert_eq!(sms.subject, None);
     }
 }

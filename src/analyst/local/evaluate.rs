@@ -17,7 +17,7 @@ pub(super) fn evaluate(request: &EvaluationRequest<'_>) -> Evaluation {
     if let Some(blocked) = hard_block(request) {
         return blocked;
     }
-    let body = &request.conversation.message.body;
+    let body = &request.message.conversation().message.body;
     let asks_more = body.chars().filter(|it| QUESTION_MARKS.contains(it)).count() > 1;
     if !request.is_own_template {
         Evaluation::needs_human(OF_OTHERS, "the draft is no template of the client's own")
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::{
         analyst::{
-            DraftRequest,
+            DraftRequest, RuledMessage,
             local::draft,
             testing::{TEXT, conversation},
         },
@@ -61,9 +61,8 @@ mod tests {
             let templates = BTreeMap::from([(tag.as_str().to_owned(), template.to_owned())]);
             let it = conversation("any", body);
             let drafting = DraftRequest {
-                conversation: &it,
+                message: &RuledMessage::new(&it, TEXT),
                 tag,
-                medium: TEXT,
                 templates: &templates,
                 sender: None,
                 style: None,

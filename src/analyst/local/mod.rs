@@ -21,7 +21,7 @@ pub use self::training::weights_of;
 
 use super::{
     Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Score,
+    EvaluationRequest, RuledMessage, Score, ruled_message::Ruling,
 };
 use crate::domain::{Conversation, Medium, conversation::Line, event::Direction};
 use futures_util::FutureExt;
@@ -32,12 +32,8 @@ use std::future::ready;
 pub struct Local;
 
 impl Analyst for Local {
-    fn classify<'a>(
-        &'a self,
-        conversation: &'a Conversation,
-        medium: Medium,
-    ) -> AnalystAnswer<'a, Classified> {
-        ready(Ok(classify::classify(&heard(conversation, medium)))).boxed()
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+        ready(Ok(message.classified())).boxed()
     }
 
     fn score<'a>(
@@ -65,9 +61,9 @@ impl Analyst for Local {
     }
 }
 
-/// True if the lead opts out in the message, by rule or by learned weights.
-pub fn opts_out(conversation: &Conversation, medium: Medium) -> bool {
-    classify::classify(&heard(conversation, medium)).opts_out
+/// What rules and learned weights say of the conversation's message, which came over `medium`.
+pub(super) fn ruling(conversation: &Conversation, medium: Medium) -> Ruling {
+    classify::ruling(&heard(conversation, medium))
 }
 
 /// The parts of a conversation that are judged: the message, and our last message before it on the
@@ -99,7 +95,7 @@ mod tests {
     };
 
     fn tag(it: &Conversation) -> Sentiment {
-        Local.classify(it, TEXT).now_or_never().unwrap().unwrap().tag
+        Local.classify(&RuledMessage::new(it, TEXT)).now_or_never().unwrap().unwrap().tag
     }
 
     #[test]

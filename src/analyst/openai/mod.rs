@@ -20,11 +20,11 @@ pub(super) use self::asking::ModelServer;
 
 use super::{
     Analyst, AnalystAnswer, AnalystError, Asker, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, Score, evaluation::hard_block,
+    EvaluationRequest, Local, RuledMessage, Score, evaluation::hard_block,
 };
 use crate::{
     config::AnalystConfig,
-    domain::{Conversation, Medium, Sentiment},
+    domain::{Conversation, Sentiment},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -50,30 +50,24 @@ impl Openai {
 /// The verdict of this process, if no model is to be asked: on an opt-out, on a machine's message
 /// that says that mail comes back or that nobody reads it, and on a person's message that says
 /// nothing.
-async fn ruled(
-    conversation: &Conversation,
-    medium: Medium,
-) -> Result<Option<Classified>, AnalystError> {
-    let message = &conversation.message;
-    let found = Local.classify(conversation, medium).await?;
+fn ruled(ruled: &RuledMessage<'_>) -> Option<Classified> {
+    let message = &ruled.conversation().message;
+    let found = ruled.classified();
     let is_certain = if message.automated {
         found.opts_out || found.tag == Sentiment::Blacklist
     } else {
         found.opts_out || !message.has_new_text
     };
-    Ok(is_certain.then_some(found))
+    is_certain.then_some(found)
 }
 
 impl Analyst for Openai {
-    fn classify<'a>(
-        &'a self,
-        conversation: &'a Conversation,
-        medium: Medium,
-    ) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
         Box::pin(async move {
-            if let Some(found) = ruled(conversation, medium).await? {
+            if let Some(found) = ruled(message) {
                 return Ok(found);
             }
+            let conversation = message.conversation();
             let question = prompts::classify(conversation);
             let read = |text: &str| answers::verdict(text, &conversation.message);
             self.server.ask(&self.settings, &self.asker, &question, read).await
@@ -102,15 +96,16 @@ impl Analyst for Openai {
     /// A client's own template for the tag wins over the model.
     fn draft<'a>(&'a self, request: DraftRequest<'a>) -> AnalystAnswer<'a, Option<DraftText>> {
         Box::pin(async move {
-            let DraftRequest { conversation, tag, medium, templates, .. } = request;
+            let DraftRequest { message, tag, templates, .. } = request;
             let own = templates.get(tag.as_str());
             if !tag.gets_draft() || own.is_some_and(|text| !text.trim().is_empty()) {
                 return Local.draft(request).await;
             }
-            if ruled(conversation, medium).await?.is_some() {
+            if ruled(message).is_some() {
                 return Ok(None);
             }
             let question = prompts::draft(&request);
+            let (conversation, medium) = (message.conversation(), message.medium());
             let read = |text: &str| answers::draft(text, conversation, medium);
             let body = self.server.ask(&self.settings, &self.asker, &question, read).await?;
             shaped(&request, body).await

@@ -114,11 +114,12 @@ pub(super) fn score(conversation: &Conversation, ideal_customer: Option<&str>) -
 
 /// The question for an answer to the conversation's message.
 pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
-    let DraftRequest { conversation, tag, medium, templates: _, sender, style, hint } = request;
+    let DraftRequest { message, tag, templates: _, sender, style, hint } = request;
+    let (conversation, medium) = (message.conversation(), message.medium());
     let mut task = vec![
         format!("the message: {}", tag.as_str()),
         format!("sent as: {}", medium.as_str()),
-        format!("length: {}", room(*medium)),
+        format!("length: {}", room(medium)),
     ];
     task.extend(field("signed by", *sender));
     task.extend(field("style", *style));
@@ -138,7 +139,8 @@ pub(super) fn draft(request: &DraftRequest<'_>) -> ModelQuestion {
 
 /// The question whether a draft may be sent without a person.
 pub(super) fn evaluate(request: &EvaluationRequest<'_>) -> ModelQuestion {
-    let EvaluationRequest { conversation, tag, medium, draft, is_own_template, client } = request;
+    let EvaluationRequest { message, tag, draft, is_own_template, client } = request;
+    let (conversation, medium) = (message.conversation(), message.medium());
     let origin = if *is_own_template { "the team's own text for such messages" } else { "other" };
     let task = [
         format!("the message: {}", tag.as_str()),

@@ -13,7 +13,7 @@ use super::{
     query::{Query, parse_id},
 };
 use crate::{
-    analyst::{AnalystError, Asker, DraftRequest},
+    analyst::{AnalystError, Asker, DraftRequest, RuledMessage},
     config::nearest,
     domain::{
         Id, RejectReason, Sentiment, Timestamp,
@@ -499,8 +499,8 @@ async fn rewritten(
     let client = config.client(&row.client_id);
     let analyst =
         state.analysts.of(Asker::by_hand(row.id, &row.client_id, row.lead_id, REDRAFTED_WITHIN));
-    let asked = analyst
-        .draft(DraftRequest { hint, ..DraftRequest::new(&conversation, tag, medium, client) });
+    let message = RuledMessage::new(&conversation, medium);
+    let asked = analyst.draft(DraftRequest { hint, ..DraftRequest::new(&message, tag, client) });
     let away = |detail: String| Problem::new(Cause::AnalystAway, detail);
     let answer = tokio::time::timeout(REDRAFTED_WITHIN, asked)
         .await

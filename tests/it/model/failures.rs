@@ -8,7 +8,7 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use postroom::{
-    analyst::{AnalystError, Classified, EvaluationRequest},
+    analyst::{AnalystError, Classified, EvaluationRequest, RuledMessage},
     domain::{
         Medium, Sentiment,
         model_call::{ModelCallFeature, ModelCallStatus},
@@ -20,7 +20,8 @@ use tokio::time::Instant;
 const WORDS: &str = "Could you tell me what the secret plan costs?";
 
 async fn classify(world: &World, time: Duration) -> Result<Classified, AnalystError> {
-    world.analysts.of(asker(time)).classify(&conversation(WORDS), TEXT).await
+    let it = conversation(WORDS);
+    world.analysts.of(asker(time)).classify(&RuledMessage::new(&it, TEXT)).await
 }
 
 /// What an error says, without its kind.
@@ -37,14 +38,15 @@ async fn each_question_is_asked_with_its_schema_and_leaves_a_row() {
     let mut world = World::new(&server, &[]);
     let analyst = world.analysts.of(asker(LONG));
     let it = conversation(WORDS);
-    let verdict = analyst.classify(&it, TEXT).await.unwrap();
+    let message = RuledMessage::new(&it, TEXT);
+    let verdict = analyst.classify(&message).await.unwrap();
     let (opts_out, may_opt_out) = (false, false);
     let expected = Classified { tag: Sentiment::Neutral, confidence: 0.75, opts_out, may_opt_out };
     assert_eq!(verdict, expected);
     let score = analyst.score(&it, Some("bakeries")).await.unwrap().unwrap();
     assert_eq!((score.fit, score.intent, score.overall), (4, 4, 4));
     let templates = BTreeMap::new();
-    let request = drafting(&it, &templates);
+    let request = drafting(&message, &templates);
     let draft = analyst.draft(request).await.unwrap().unwrap();
     assert!(draft.body.starts_with("Thank you for your message."), "{draft:?}");
     assert_eq!(draft.parts.concat().len(), draft.body.len() - draft.parts.len() + 1);
@@ -297,8 +299,8 @@ async fn a_mail_gets_its_subject_and_its_length() {
     let mut it = conversation(WORDS);
     it.message.subject = Some("Re: Prices".to_owned());
     let templates = BTreeMap::new();
-    let request =
-        postroom::analyst::DraftRequest { medium: Medium::Mail, ..drafting(&it, &templates) };
+    let message = RuledMessage::new(&it, Medium::Mail);
+    let request = drafting(&message, &templates);
     let draft = world.analysts.of(asker(LONG)).draft(request).await.unwrap().unwrap();
     assert_eq!((draft.subject.as_deref(), draft.body.as_str()), (Some("Re: Prices"), body.trim()));
     assert_eq!(world.statuses(), [ModelCallStatus::Unusable, ModelCallStatus::Ok]);
@@ -312,7 +314,8 @@ async fn a_clients_own_template_wins_over_the_model() {
     let tag = Sentiment::InformationRequested.as_str().to_owned();
     let templates = BTreeMap::from([(tag, "Hi {first_name}, it costs 10.".to_owned())]);
     let analyst = world.analysts.of(asker(LONG));
-    let draft = analyst.draft(drafting(&it, &templates)).await.unwrap().unwrap();
+    let message = RuledMessage::new(&it, TEXT);
+    let draft = analyst.draft(drafting(&message, &templates)).await.unwrap().unwrap();
     assert_eq!(draft.body, "Hi Ana, it costs 10.");
     assert!(server.asked().is_empty());
     // The place for a request that is never sent is not taken either.

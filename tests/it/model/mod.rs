@@ -8,7 +8,7 @@ mod orders;
 use crate::support::model_server::ModelServer;
 use futures_util::FutureExt;
 use postroom::{
-    analyst::{Analyst, Analysts, Asker, DraftRequest, Local, ModelCallLog},
+    analyst::{Analyst, Analysts, Asker, DraftRequest, Local, ModelCallLog, RuledMessage},
     config::{Config, Live, Sources},
     domain::{
         Conversation, InboundMessage, JobKind, LeadStatus, LeadView, Medium, ModelCall, Sentiment,
@@ -49,7 +49,7 @@ impl World {
         let (log, calls) = ModelCallLog::new(metrics.clone());
         let analysts = Analysts::new(live.clone(), metrics.clone(), log);
         // The first verdict of a process compiles its patterns, which takes long in a debug build.
-        Local.classify(&conversation("Hm"), TEXT).now_or_never();
+        Local.classify(&RuledMessage::new(&conversation("Hm"), TEXT)).now_or_never();
         Self { analysts, live, calls, metrics }
     }
 
@@ -122,12 +122,12 @@ fn conversation(body: &str) -> Conversation {
     }
 }
 
-/// What is needed to draft an answer to the conversation.
+/// What is needed to draft an answer to the message.
 fn drafting<'a>(
-    conversation: &'a Conversation,
+    message: &'a RuledMessage<'a>,
     templates: &'a BTreeMap<String, String>,
 ) -> DraftRequest<'a> {
     let tag = Sentiment::InformationRequested;
     let (sender, style) = (Some("Zoe"), Some("short and warm"));
-    DraftRequest { conversation, tag, medium: TEXT, templates, sender, style, hint: None }
+    DraftRequest { message, tag, templates, sender, style, hint: None }
 }

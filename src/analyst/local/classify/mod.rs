@@ -14,7 +14,7 @@ use super::{
     tokens::{self, TermSentence},
 };
 use crate::{
-    analyst::Classified,
+    analyst::{Classified, ruled_message::Ruling},
     domain::{Medium, Sentiment, opt_out::ReadText},
 };
 use text::Text;
@@ -53,19 +53,27 @@ pub(super) struct Heard<'a> {
     pub(super) answers: Option<&'a str>,
 }
 
-/// What the message says.
-pub(super) fn classify(heard: &Heard<'_>) -> Classified {
+/// What the message says, and the words by which the lead opts out in it.
+pub(super) fn ruling(heard: &Heard<'_>) -> Ruling {
     let read = ReadText::of(if heard.has_new_text { heard.new_text } else { "" });
-    if read.opt_out_words(heard.medium, heard.subject).is_some() {
+    let opt_out_words = read.opt_out_words(heard.medium, heard.subject);
+    let classified = if opt_out_words.is_some() {
         let (opts_out, may_opt_out) = (true, true);
-        return Classified { opts_out, may_opt_out, ..by_rule(Sentiment::Blacklist) };
-    }
+        Classified { opts_out, may_opt_out, ..by_rule(Sentiment::Blacklist) }
+    } else {
+        classify(heard, &read)
+    };
+    Ruling { opt_out_words, classified }
+}
+
+/// What a message says that holds no words of opting out. `read` is what the lead wrote.
+fn classify(heard: &Heard<'_>, read: &ReadText<'_>) -> Classified {
     let text = Text::of(read.source());
     if heard.is_automated {
-        return of_machine(heard, &text, &read);
+        return of_machine(heard, &text, read);
     }
-    let sentences = tokens::sentences_of(&read);
-    let judged = by_weights(&likelihoods(heard, &read, &sentences));
+    let sentences = tokens::sentences_of(read);
+    let judged = by_weights(&likelihoods(heard, read, &sentences));
     // What may be an opt-out gets no draft, whatever a rule or a cue says.
     let tag = certain(heard, &text, &sentences);
     if let Some(tag) = tag.filter(|it| !judged.may_opt_out || !it.gets_draft()) {

@@ -1,4 +1,4 @@
-use super::{classify as classified, *};
+use super::*;
 use crate::analyst::testing::TEXT;
 use Sentiment::{
     AutomatedReply, Blacklist, CallRequested, FollowUp, InformationRequested, Interested,
@@ -19,7 +19,7 @@ fn heard(new_text: &str) -> Heard<'_> {
 }
 
 fn classify(heard: &Heard<'_>) -> Sentiment {
-    classified(heard).tag
+    ruling(heard).classified.tag
 }
 
 fn check(tag: Sentiment, messages: &[&str]) {
