@@ -1,7 +1,7 @@
 //! A regular expression that is compiled when it is first used.
 
 use regex::Regex;
-use std::{ops::Deref, sync::OnceLock};
+use std::{borrow::Cow, ops::Deref, sync::OnceLock};
 
 /// A pattern of the code.
 ///
@@ -10,13 +10,19 @@ use std::{ops::Deref, sync::OnceLock};
 /// of them is valid.
 #[derive(Debug)]
 pub(crate) struct LazyPattern {
-    text: String,
+    text: Cow<'static, str>,
     compiled: OnceLock<Regex>,
 }
 
 impl LazyPattern {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// A pattern that is put together.
+    pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.into(), compiled: OnceLock::new() }
+    }
+
+    /// A pattern that stands in the code as it is, for a `static`.
+    pub(crate) const fn of(text: &'static str) -> Self {
+        Self { text: Cow::Borrowed(text), compiled: OnceLock::new() }
     }
 }
 
@@ -35,9 +41,10 @@ mod tests {
 
     #[test]
     fn a_pattern_is_compiled_once_and_when_it_is_used() {
-        let pattern = LazyPattern::new("b+");
-        assert!(pattern.compiled.get().is_none());
-        assert!(pattern.is_match("abba") && !pattern.is_match("a"));
-        assert!(pattern.compiled.get().is_some());
+        for pattern in [LazyPattern::new("b".to_owned() + "+"), LazyPattern::of("b+")] {
+            assert!(pattern.compiled.get().is_none());
+            assert!(pattern.is_match("abba") && !pattern.is_match("a"));
+            assert!(pattern.compiled.get().is_some());
+        }
     }
 }

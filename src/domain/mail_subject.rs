@@ -1,6 +1,6 @@
 //! Reads a mail's subject line without the marks before it (docs/RULES.md SENTIMENT).
 
-use regex::Regex;
+use super::lazy_pattern::LazyPattern;
 use std::sync::LazyLock;
 
 /// Marks that gateways and filters put before a subject: `[EXTERNAL]`, `{Spam?}`,
@@ -27,49 +27,41 @@ const ANSWER: &str = concat!(
 const UNSEEN: &str = r"[\s\u{200b}-\u{200f}\u{202a}-\u{202e}\u{2066}-\u{2069}\u{feff}]*";
 
 struct Marks {
-    answer: Regex,
-    tag: Regex,
+    answer: LazyPattern,
+    tag: LazyPattern,
 }
 
-static MARKS: LazyLock<Option<Marks>> = LazyLock::new(|| {
-    Some(Marks {
-        answer: Regex::new(&format!("(?i)^{UNSEEN}(?:{ANSWER}){UNSEEN}")).ok()?,
-        tag: Regex::new(&format!("(?i)^{UNSEEN}(?:{TAG}){UNSEEN}")).ok()?,
-    })
+static MARKS: LazyLock<Marks> = LazyLock::new(|| Marks {
+    answer: LazyPattern::new(format!("(?i)^{UNSEEN}(?:{ANSWER}){UNSEEN}")),
+    tag: LazyPattern::new(format!("(?i)^{UNSEEN}(?:{TAG}){UNSEEN}")),
 });
 
 /// Subjects of reports that a mail was not delivered, in the languages of mail servers.
-static DELIVERY_REPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)^(?:mail delivery (?:failed|failure|subsystem|system|error)|mail system error|delivery status notification",
-        r"|delivery (?:has )?failed|delivery failure|undeliver(?:able|ed)|returned mail|failure notice|non-?delivery",
-        r"|message (?:could not be |not )delivered|warning: could not send message|delivery notification|mail could not be",
-        r"|unzustellbar|nicht zustellbar|zustellung fehlgeschlagen|fehler bei der zustellung",
-        r"|non remis|échec de (?:la )?(?:remise|distribution|livraison)|message non (?:distribué|remis|délivré)",
-        r"|no se puede entregar|no entregado|mensaje no entregado|error de entrega|correo devuelto|no se pudo entregar",
-        r"|impossibile (?:recapitare|consegnare)|mancat[oa] (?:recapito|consegna)|(?:recapito|consegna) non riuscit[oa]",
-        r"|não (?:foi possível entregar|entregue)|falha (?:na|de) entrega|onbestelbaar|niet (?:bezorgd|afgeleverd)",
-        r"|kan inte levereras|(?:går )?inte att leverera|olevererbar|kunne ikke leveres|kan ikke leveres|ikke levert|uleveret",
-        r"|ei voi(?:tu|da) toimittaa|toimitus epäonnistui|nie można dostarczyć|niedostarcz|nie dostarczono|nedoruč",
-        r"|doručení se nezdařilo|kézbesíthetetlen|nem kézbesíthető|nelivra|teslim edilemedi|δεν (?:ήταν δυνατή η παράδοση|παραδόθηκε)",
-        r"|недоставлен|не доставлен|не удалось доставить|не вдалося доставити|недоставлено|配信不能|配信できません|配達不能|送信できません",
-        r"|无法投递|無法傳遞|無法投遞|未送达|未傳遞|退信|系统退信|배달되지|배달 실패|반송|전송 실패|תקלה במסירה|לא ניתן למסירה|تعذر التسليم|لم يتم التسليم)",
-    ))
-    .ok()
-});
+static DELIVERY_REPORT: LazyPattern = LazyPattern::of(concat!(
+    r"(?i)^(?:mail delivery (?:failed|failure|subsystem|system|error)|mail system error|delivery status notification",
+    r"|delivery (?:has )?failed|delivery failure|undeliver(?:able|ed)|returned mail|failure notice|non-?delivery",
+    r"|message (?:could not be |not )delivered|warning: could not send message|delivery notification|mail could not be",
+    r"|unzustellbar|nicht zustellbar|zustellung fehlgeschlagen|fehler bei der zustellung",
+    r"|non remis|échec de (?:la )?(?:remise|distribution|livraison)|message non (?:distribué|remis|délivré)",
+    r"|no se puede entregar|no entregado|mensaje no entregado|error de entrega|correo devuelto|no se pudo entregar",
+    r"|impossibile (?:recapitare|consegnare)|mancat[oa] (?:recapito|consegna)|(?:recapito|consegna) non riuscit[oa]",
+    r"|não (?:foi possível entregar|entregue)|falha (?:na|de) entrega|onbestelbaar|niet (?:bezorgd|afgeleverd)",
+    r"|kan inte levereras|(?:går )?inte att leverera|olevererbar|kunne ikke leveres|kan ikke leveres|ikke levert|uleveret",
+    r"|ei voi(?:tu|da) toimittaa|toimitus epäonnistui|nie można dostarczyć|niedostarcz|nie dostarczono|nedoruč",
+    r"|doručení se nezdařilo|kézbesíthetetlen|nem kézbesíthető|nelivra|teslim edilemedi|δεν (?:ήταν δυνατή η παράδοση|παραδόθηκε)",
+    r"|недоставлен|не доставлен|не удалось доставить|не вдалося доставити|недоставлено|配信不能|配信できません|配達不能|送信できません",
+    r"|无法投递|無法傳遞|無法投遞|未送达|未傳遞|退信|系统退信|배달되지|배달 실패|반송|전송 실패|תקלה במסירה|לא ניתן למסירה|تعذر التسليم|لم يتم التسليم)",
+));
 
 /// Words of a report about a delay: the mail may still arrive.
-static DELAY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)\bdelay|verzöger|retard|retras|ritard|atras|vertraag|försen|forsink|задерж|затрим",
-    )
-    .ok()
-});
+static DELAY: LazyPattern = LazyPattern::of(
+    r"(?i)\bdelay|verzöger|retard|retras|ritard|atras|vertraag|försen|forsink|задерж|затрим",
+);
 
 /// The subject without the marks of answers, forwards, gateways and filters before it.
 pub fn without_marks(subject: &str) -> &str {
-    let (mut rest, Some(marks)) = (subject, MARKS.as_ref()) else { return subject.trim() };
-    while let Some(mark) = marks.answer.find(rest).or_else(|| marks.tag.find(rest)) {
+    let mut rest = subject;
+    while let Some(mark) = MARKS.answer.find(rest).or_else(|| MARKS.tag.find(rest)) {
         let Some(behind) = rest.get(mark.end()..).filter(|behind| !behind.is_empty()) else {
             break;
         };
@@ -80,12 +72,12 @@ pub fn without_marks(subject: &str) -> &str {
 
 /// True if a mark says that the mail is an answer or a forward.
 pub fn is_answer(subject: &str) -> bool {
-    let (mut rest, Some(marks)) = (subject, MARKS.as_ref()) else { return false };
+    let mut rest = subject;
     loop {
-        if marks.answer.is_match(rest) {
+        if MARKS.answer.is_match(rest) {
             return true;
         }
-        match marks.tag.find(rest).and_then(|tag| rest.get(tag.end()..)) {
+        match MARKS.tag.find(rest).and_then(|tag| rest.get(tag.end()..)) {
             Some(behind) if !behind.is_empty() => rest = behind,
             _ => return false,
         }
@@ -95,15 +87,20 @@ pub fn is_answer(subject: &str) -> bool {
 /// True for the subject of a report that a mail was not delivered and will not be.
 pub fn is_delivery_report(subject: &str) -> bool {
     let subject = without_marks(subject);
-    let is =
-        |pattern: &LazyLock<Option<Regex>>| pattern.as_ref().is_some_and(|re| re.is_match(subject));
-    is(&DELIVERY_REPORT) && !is(&DELAY)
+    DELIVERY_REPORT.is_match(subject) && !DELAY.is_match(subject)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn all_patterns_are_valid() {
+        for pattern in [&MARKS.answer, &MARKS.tag, &DELIVERY_REPORT, &DELAY] {
+            assert!(!pattern.as_str().is_empty());
+        }
+    }
 
     #[test]
     fn marks_are_taken_off() {

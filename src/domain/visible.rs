@@ -1,23 +1,20 @@
 //! Makes text from outside safe for a terminal or a log: nothing in it moves the cursor, turns the
 //! direction of reading, or is invisible.
 
-use regex::Regex;
-use std::{borrow::Cow, fmt::Write as _, sync::LazyLock};
+use super::lazy_pattern::LazyPattern;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// Characters that control the output or cannot be seen: controls (C0, DEL, C1), format characters
 /// (marks of direction, zero widths), separators of lines and paragraphs, and other characters that
 /// fonts do not draw. The variation selectors of emoji are not among them.
-static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\u{FE0E}\u{FE0F}]]")
-        .ok()
-});
+static HIDDEN: LazyPattern = LazyPattern::of(
+    r"[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\u{FE0E}\u{FE0F}]]",
+);
 
 /// `text` with every hidden character spelled as in JSON (`\u001b`), except those in `kept`. A JSON
 /// document keeps its meaning.
 pub fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
-    // The pattern is a constant, and the tests show that it compiles.
-    let Some(hidden) = HIDDEN.as_ref() else { return text.escape_default().to_string().into() };
-    hidden.replace_all(text, |found: &regex::Captures<'_>| {
+    HIDDEN.replace_all(text, |found: &regex::Captures<'_>| {
         let mut spelled = String::new();
         for c in found[0].chars() {
             if kept.contains(&c) {
@@ -35,8 +32,7 @@ pub fn visible<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
 
 /// The first character of `text` that cannot be seen, if there is one.
 pub fn first_hidden(text: &str) -> Option<char> {
-    // The pattern is a constant, and the tests show that it compiles.
-    HIDDEN.as_ref()?.find(text)?.as_str().chars().next()
+    HIDDEN.find(text)?.as_str().chars().next()
 }
 
 #[cfg(test)]

@@ -1,29 +1,21 @@
 //! Links, addresses and phone numbers in a draft. A lead that can make the model write its own
 //! would have us send them.
 
-use crate::domain::{Conversation, event::Direction};
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::domain::{Conversation, event::Direction, lazy_pattern::LazyPattern};
 
 /// What looks like a link, an address or the name of a server.
-static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
-        r"|(?:[\w-]+\.)+\p{L}{2,63}(?:[/?#:][^\s<>]*)?",
-    ))
-    .ok()
-});
+static LINK: LazyPattern = LazyPattern::of(concat!(
+    r"(?i)(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    r"|(?:[\w-]+\.)+\p{L}{2,63}(?:[/?#:][^\s<>]*)?",
+));
 /// What may be a phone number: digits, and the marks that are written between them.
-static NUMBER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\+?\(?\d[\d ().\-/\u{a0}\u{202f}\u{2010}-\u{2013}]{5,}\d").ok());
+static NUMBER: LazyPattern =
+    LazyPattern::of(r"\+?\(?\d[\d ().\-/\u{a0}\u{202f}\u{2010}-\u{2013}]{5,}\d");
 /// A day, or two years.
-static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"^(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2}",
-        r"|(?:19|20)\d\d[/\u{2010}-\u{2013}-](?:19|20)\d\d)[.)]?$",
-    ))
-    .ok()
-});
+static DATE: LazyPattern = LazyPattern::of(concat!(
+    r"^(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2}",
+    r"|(?:19|20)\d\d[/\u{2010}-\u{2013}-](?:19|20)\d\d)[.)]?$",
+));
 
 /// The fewest digits of a phone number.
 const DIGITS_MIN: usize = 7;
@@ -36,8 +28,6 @@ const NO_SERVERS: [&str; 14] = [
 /// True if `body` has a link, an address or a phone number that no message of ours in the
 /// conversation has, and that is not the name of the lead's company.
 pub(super) fn has_foreign(body: &str, conversation: &Conversation) -> bool {
-    // The patterns are constants, and the tests show that they compile.
-    let (Some(link), Some(number), Some(date)) = (&*LINK, &*NUMBER, &*DATE) else { return true };
     let ours = || {
         let lines = conversation.transcript.iter();
         lines.filter(|it| it.direction == Direction::Outbound).map(|line| line.body.as_str())
@@ -47,15 +37,15 @@ pub(super) fn has_foreign(body: &str, conversation: &Conversation) -> bool {
         let found = place(found);
         company.as_ref() == Some(&found)
             || ours().any(|line| {
-                link.find_iter(line).any(|known| leads_to(&place(known.as_str()), &found))
+                LINK.find_iter(line).any(|known| leads_to(&place(known.as_str()), &found))
             })
     };
-    let links = link.find_iter(body).map(|it| it.as_str());
+    let links = LINK.find_iter(body).map(|it| it.as_str());
     if links.filter(|found| !is_file(found)).any(|found| !is_our_link(found)) {
         return true;
     }
     let numbers = |text: &str| -> Vec<String> {
-        let digits = number.find_iter(text).map(|found| digits(found.as_str(), date));
+        let digits = NUMBER.find_iter(text).map(|found| digits(found.as_str()));
         digits.filter(|digits| digits.chars().count() >= DIGITS_MIN).collect()
     };
     // One of them may lack the code of the country.
@@ -89,8 +79,8 @@ fn is_file(found: &str) -> bool {
 }
 
 /// The digits of what may be a number, without those of dates.
-fn digits(found: &str, date: &Regex) -> String {
-    let words = found.split(char::is_whitespace).filter(|word| !date.is_match(word));
+fn digits(found: &str) -> String {
+    let words = found.split(char::is_whitespace).filter(|word| !DATE.is_match(word));
     words.flat_map(str::chars).filter(|char| char.is_numeric()).collect()
 }
 
@@ -98,6 +88,13 @@ fn digits(found: &str, date: &Regex) -> String {
 mod tests {
     use super::*;
     use crate::analyst::testing::{conversation, line};
+
+    #[test]
+    fn all_patterns_are_valid() {
+        for pattern in [&LINK, &NUMBER, &DATE] {
+            assert!(!pattern.as_str().is_empty());
+        }
+    }
 
     #[test]
     fn only_what_we_have_sent_ourselves_is_not_foreign() {

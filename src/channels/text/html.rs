@@ -5,8 +5,7 @@ use super::{
     entities,
     markup::{self, Mark},
 };
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::domain::lazy_pattern::LazyPattern;
 
 /// What happens to the older mail in a mail, which is `blockquote` and what mail programs mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +16,14 @@ pub enum Quotes {
     Keep,
 }
 
-static KNOWN_TAG: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)<(?:html|head|body|div|p|br|span|table|tr|td|ul|ol|li|blockquote|a|b|i|u|strong|em|font",
-        r"|style|pre|h[1-6])(?:\s[^<>]*)?/?>"
-    ))
-    .ok()
-});
+static KNOWN_TAG: LazyPattern = LazyPattern::of(concat!(
+    r"(?i)<(?:html|head|body|div|p|br|span|table|tr|td|ul|ol|li|blockquote|a|b|i|u|strong|em|font",
+    r"|style|pre|h[1-6])(?:\s[^<>]*)?/?>"
+));
 
 /// True for a text that holds a tag of HTML.
 pub fn looks_like_html(text: &str) -> bool {
-    KNOWN_TAG.as_ref().is_some_and(|tag| tag.is_match(text))
+    KNOWN_TAG.is_match(text)
 }
 
 /// The text of `html`. Breaks and ends of blocks become newlines, entities are decoded, and styles
@@ -275,4 +271,14 @@ fn after_element<'a>(html: &'a str, name: &str) -> &'a str {
         rest = tail;
     }
     ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_patterns_are_valid() {
+        assert!(!KNOWN_TAG.as_str().is_empty());
+    }
 }

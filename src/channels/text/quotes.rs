@@ -2,8 +2,7 @@
 //! check reads a few short lines only.
 
 use super::shapes;
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::domain::lazy_pattern::LazyPattern;
 
 /// The most bytes of a line by which a mail program introduces a quote.
 const LINE_BYTES_MAX: usize = 400;
@@ -138,11 +137,10 @@ fn header(line: &str) -> Option<(Header, &str)> {
     Some((*kind, value.trim_start_matches(['*', ' '])))
 }
 
-static YEAR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)").ok());
+static YEAR: LazyPattern = LazyPattern::of(r"(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)");
 
 fn has_year(text: &str) -> bool {
-    YEAR.as_ref().is_some_and(|year| year.is_match(text))
+    YEAR.is_match(text)
 }
 
 /// True if `lines` start with several headers. One line such as "From: …" may be a sentence, so it
@@ -185,17 +183,14 @@ fn starts_header_block(lines: &[&str], first: &str) -> bool {
     }
 }
 
-static EVIDENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)@|(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)|[0-9]{1,2}[:.h][0-9]{2}(?-u:\b)",
-        r"|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2}",
-        r"|(?-u:\b)(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? [0-9]{1,2}(?-u:\b)",
-    ))
-    .ok()
-});
+static EVIDENCE: LazyPattern = LazyPattern::of(concat!(
+    r"(?i)@|(?-u:\b)(?:19|20)[0-9]{2}(?-u:\b)|[0-9]{1,2}[:.h][0-9]{2}(?-u:\b)",
+    r"|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{2}",
+    r"|(?-u:\b)(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? [0-9]{1,2}(?-u:\b)",
+));
 
 fn has_evidence(text: &str) -> bool {
-    EVIDENCE.as_ref().is_some_and(|evidence| evidence.is_match(text))
+    EVIDENCE.is_match(text)
 }
 
 const VERBS: [&str; 38] = [
@@ -316,4 +311,16 @@ pub(super) fn before_attribution(line: &str) -> Option<&str> {
         .strip_prefix("On ")?
         .starts_with(|char: char| char.is_ascii_digit() || char.is_ascii_uppercase());
     (dated && (said.contains('@') || has_year(said))).then_some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_patterns_are_valid() {
+        for pattern in [&YEAR, &EVIDENCE] {
+            assert!(!pattern.as_str().is_empty());
+        }
+    }
 }
