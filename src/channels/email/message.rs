@@ -41,12 +41,14 @@ pub(super) fn inbound(
 /// lead's replies.
 pub(super) fn outbound(body: &Value, id: &str, to: &Address) -> NewMessage {
     let base = reply(body, id);
+    let shown = text::readable(base.raw_text.as_deref(), base.raw_html.as_deref());
     let from = Address {
         address: fields::email(body, WRITER),
         name: fields::word(body, "data.reply.from_name"),
     };
     NewMessage {
         direction: Direction::Outbound,
+        body: shown,
         from: if from.address.is_some() { from } else { people::ours(body) },
         to: if base.to.is_empty() && to.address.is_some() { vec![to.clone()] } else { base.to },
         ..base
@@ -71,7 +73,7 @@ pub(super) fn sent(body: &Value, id: &str, address: &str, people: &People) -> Ne
     }
 }
 
-/// The content of a reply, in either direction.
+/// The content of a reply, in either direction, without its text as people read it.
 fn reply(body: &Value, id: &str) -> NewMessage {
     let raw_text = fields::text(body, "data.reply.text_body");
     let raw_html = fields::text(body, "data.reply.html_body");
@@ -86,7 +88,7 @@ fn reply(body: &Value, id: &str) -> NewMessage {
         provider_id: Some(id.to_owned()),
         reply_handle: None,
         subject: fields::text(body, "data.reply.email_subject"),
-        body: text::readable(raw_text.as_deref(), raw_html.as_deref()),
+        body: String::new(),
         has_new_text: true,
         raw_text,
         raw_html,

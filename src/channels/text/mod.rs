@@ -37,7 +37,8 @@ pub fn clean(text: Option<&str>, html: Option<&str>) -> Cleaned {
     let text = text.filter(|it| !it.trim().is_empty());
     let html = html.filter(|it| !it.trim().is_empty());
     let marked = text.and(html).and_then(above_marks);
-    for part in [text.map(of_text), html.map(of_html)].into_iter().flatten() {
+    // The second version counts only if the first leaves nothing, and is not cleaned before.
+    for part in text.into_iter().map(of_text).chain(html.into_iter().map(of_html)) {
         // If the HTML marks the older mail, the text ends where that begins.
         let part = match &marked {
             Some(above) if is_beginning(above, &part) => above.clone(),
