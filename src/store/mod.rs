@@ -174,7 +174,7 @@ impl Store {
                 ids,
                 config,
                 channels,
-                suppression_key,
+                &suppression_key,
             ),
             notices: Arc::default(),
             conversations: Arc::default(),

@@ -14,6 +14,7 @@ use crate::{
     config::{self, Secret},
     domain::{ChannelDirectory, ChannelName, Id, JobKind, Medium},
 };
+use ring::hmac;
 use sea_orm::DatabaseBackend;
 use std::{future::Future, sync::Arc};
 use tokio::runtime::Handle;
@@ -38,7 +39,7 @@ struct Opened {
     /// What is known of the channels whose webhooks and jobs are stored here.
     channels: ChannelDirectory,
     /// The key of the hashes that outlive the data of a person. Each database has its own.
-    suppression_key: Secret,
+    suppression_key: hmac::Key,
 }
 
 impl Database {
@@ -50,8 +51,10 @@ impl Database {
         ids: Ids,
         config: config::Live,
         channels: ChannelDirectory,
-        suppression_key: Secret,
+        suppression_key: &Secret,
     ) -> Self {
+        let suppression_key =
+            hmac::Key::new(hmac::HMAC_SHA256, suppression_key.expose().as_bytes());
         let opened = Opened { runtime, connections, node, ids, config, channels, suppression_key };
         Self(Arc::new(opened))
     }
@@ -80,7 +83,7 @@ impl Database {
     }
 
     /// The key of the hashes that outlive the data of a person.
-    pub(in crate::store) fn suppression_key(&self) -> &Secret {
+    pub(in crate::store) fn suppression_key(&self) -> &hmac::Key {
         &self.0.suppression_key
     }
 
