@@ -7,6 +7,7 @@ use crate::domain::{
     event::{MessageKey, NewMessage},
 };
 pub(super) use crate::store::tables::message_keys::Key;
+use crate::store::tables::messages::StoredText;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -107,9 +108,23 @@ impl<'a> Arrival<'a> {
         self.event()?.signal.message()
     }
 
-    /// Its message as it is stored: without the parts that repeat our messages.
-    pub(super) fn cut_message(&self, message: &'a NewMessage) -> Cow<'a, NewMessage> {
-        self.cut.as_ref().map_or(Cow::Borrowed(message), |cut| cut.applied(message))
+    /// The text of its `message` as it is stored.
+    pub(super) fn stored_text(&self, message: &'a NewMessage) -> StoredText<'a> {
+        let body = Cow::Borrowed(message.body.as_str());
+        match &self.cut {
+            Some(Cut { body: Some(body), .. }) => {
+                StoredText { body: Cow::Owned(body.clone()), has_new_text: message.has_new_text }
+            }
+            Some(Cut { body: None, .. }) => StoredText { body, has_new_text: false },
+            None => StoredText { body, has_new_text: message.has_new_text },
+        }
+    }
+
+    /// The words by which the lead opts out in its `message`, without the parts that repeat our
+    /// messages.
+    pub(super) fn opt_out_words<'s>(&'s self, message: &'s NewMessage) -> Option<&'s str> {
+        let words = self.cut.as_ref().map_or(&message.opt_out, |cut| &cut.opt_out);
+        words.as_deref()
     }
 
     /// The chat with this provider's id.
@@ -258,19 +273,6 @@ pub(super) struct Cut {
     pub(super) body: Option<String>,
     /// The words in the text that is left by which the lead opts out.
     pub(super) opt_out: Option<String>,
-}
-
-impl Cut {
-    /// The message as it is stored.
-    fn applied<'a>(&self, message: &NewMessage) -> Cow<'a, NewMessage> {
-        let mut message = message.clone();
-        message.opt_out.clone_from(&self.opt_out);
-        match &self.body {
-            Some(body) => message.body.clone_from(body),
-            None => message.has_new_text = false,
-        }
-        Cow::Owned(message)
-    }
 }
 
 /// A provider's verdict that is applied after the group's messages are stored (docs/RULES.md P16).

@@ -276,7 +276,7 @@ struct SendWrites<'a> {
     deliveries: Vec<DeliveryRow>,
     drafts: Vec<SettledDraft>,
     /// The answers that were sent, as outbound messages.
-    sent: Vec<MessageInsert>,
+    sent: Vec<MessageInsert<'a>>,
     /// By account: the last answer of its provider that pauses it, with the longest pause.
     paused: HashMap<AccountRow<'a>, PauseRow<'a>>,
     /// Accounts whose provider has taken or refused an answer.

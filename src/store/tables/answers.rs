@@ -11,6 +11,7 @@ use crate::store::engine::{
     tx::{Tx, flag, group},
 };
 use sea_orm::QueryResult;
+use std::borrow::Cow;
 
 sql! {
     /// The deliveries of drafts. The leads are locked. By `deliveries_of_draft` and primary keys.
@@ -89,7 +90,7 @@ impl StoredDelivery {
         lead_id: Id,
         told: Option<&str>,
         at: Timestamp,
-    ) -> Option<MessageInsert> {
+    ) -> Option<MessageInsert<'_>> {
         if self.message_id.is_some() {
             return None;
         }
@@ -99,7 +100,9 @@ impl StoredDelivery {
             lead_id,
             client_id: &self.client_id,
             channel: &self.channel,
-            provider_id: told.as_deref().or(self.provider_id.as_deref()),
+            provider_id: told
+                .map(Cow::Owned)
+                .or_else(|| self.provider_id.as_deref().map(Cow::Borrowed)),
             campaign_id: self.campaign_id,
             subject: self.subject.as_deref(),
             body: self.body.as_deref()?,

@@ -98,122 +98,129 @@ pub(in crate::store) struct WebhookOrigin<'a> {
 /// A message to store: the columns of its row.
 #[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize)]
-pub(in crate::store) struct MessageInsert {
+pub(in crate::store) struct MessageInsert<'a> {
     pub(in crate::store) id: Id,
-    client_id: String,
+    client_id: &'a str,
     pub(in crate::store) lead_id: Id,
-    channel: Cow<'static, str>,
+    channel: &'a str,
     pub(in crate::store) direction: &'static str,
     source: &'static str,
-    pub(in crate::store) provider_id: Option<String>,
+    pub(in crate::store) provider_id: Option<Cow<'a, str>>,
     reply_handle: Option<String>,
-    event_type: String,
+    event_type: &'a str,
     campaign_id: Option<Id>,
-    subject: Option<String>,
-    pub(in crate::store) body: String,
+    subject: Option<&'a str>,
+    pub(in crate::store) body: Cow<'a, str>,
     has_new_text: bool,
-    raw_text: Option<String>,
-    raw_html: Option<String>,
-    payload: String,
+    raw_text: Option<&'a str>,
+    raw_html: Option<&'a str>,
+    payload: &'a str,
     sender: String,
     recipients: String,
     cc: String,
     attachments: String,
     sentiment: Option<&'static str>,
     automated: bool,
-    request_id: String,
+    request_id: &'a str,
     sent_at: i64,
 }
 
-impl MessageInsert {
-    /// The row of a message that came with a webhook.
+/// The text of a message as it is stored: without the parts that repeat our messages.
+#[derive(Debug)]
+pub(in crate::store) struct StoredText<'a> {
+    pub(in crate::store) body: Cow<'a, str>,
+    pub(in crate::store) has_new_text: bool,
+}
+
+impl<'a> MessageInsert<'a> {
+    /// The row of a message that came with a webhook, and whose text is stored as `text`.
     pub(in crate::store) fn new(
         id: Id,
         lead_id: Id,
         campaign_id: Option<Id>,
-        origin: WebhookOrigin<'_>,
-        event: &Event,
-        message: &NewMessage,
+        origin: WebhookOrigin<'a>,
+        event: &'a Event,
+        (message, text): (&'a NewMessage, StoredText<'a>),
     ) -> Self {
         Self {
             id,
-            client_id: origin.client_id.to_owned(),
+            client_id: origin.client_id,
             lead_id,
-            channel: Cow::Borrowed(origin.channel.0),
+            channel: origin.channel.0,
             direction: message.direction.as_str(),
             source: "provider",
-            provider_id: message.provider_id.clone(),
+            provider_id: message.provider_id.as_deref().map(Cow::Borrowed),
             reply_handle: message.reply_handle.as_ref().map(ToString::to_string),
-            event_type: event.event_type.clone(),
+            event_type: &event.event_type,
             campaign_id,
-            subject: message.subject.clone(),
-            body: message.body.clone(),
-            has_new_text: message.has_new_text,
-            raw_text: message.raw_text.clone(),
-            raw_html: message.raw_html.clone(),
-            payload: origin.payload.to_owned(),
+            subject: message.subject.as_deref(),
+            body: text.body,
+            has_new_text: text.has_new_text,
+            raw_text: message.raw_text.as_deref(),
+            raw_html: message.raw_html.as_deref(),
+            payload: origin.payload,
             sender: json_text(&message.from),
             recipients: json_text(&message.to),
             cc: json_text(&message.cc),
             attachments: json_text(&message.attachments),
             sentiment: message.verdict().map(Sentiment::as_str),
             automated: message.automated,
-            request_id: origin.request_id.to_owned(),
+            request_id: origin.request_id,
             sent_at: event.at.as_millis(),
         }
     }
 
     /// The row of an answer that Postroom has sent.
-    pub(in crate::store) fn sent(message: SentMessage<'_>) -> Self {
+    pub(in crate::store) fn sent(message: SentMessage<'a>) -> Self {
         let from = message.our_addresses.and_then(first_of).unwrap_or_else(no_address);
         let to = message.lead_address.and_then(|text| serde_json::from_str(text).ok());
         let to: Vec<serde_json::Value> = to.into_iter().collect();
         Self {
             id: message.id,
-            client_id: message.client_id.to_owned(),
+            client_id: message.client_id,
             lead_id: message.lead_id,
-            channel: Cow::Owned(message.channel.to_owned()),
+            channel: message.channel,
             direction: Direction::Outbound.as_str(),
             source: "postroom",
-            provider_id: message.provider_id.map(str::to_owned),
+            provider_id: message.provider_id,
             reply_handle: None,
-            event_type: "sent".to_owned(),
+            event_type: "sent",
             campaign_id: message.campaign_id,
-            subject: message.subject.map(str::to_owned),
-            body: message.body.to_owned(),
+            subject: message.subject,
+            body: Cow::Borrowed(message.body),
             has_new_text: true,
             raw_text: None,
             raw_html: None,
-            payload: String::new(),
+            payload: "",
             sender: from.to_string(),
             recipients: json_text(&to),
             cc: "[]".to_owned(),
             attachments: "[]".to_owned(),
             sentiment: None,
             automated: false,
-            request_id: String::new(),
+            request_id: "",
             sent_at: message.at.as_millis(),
         }
     }
 
     /// Takes over the text of another webhook about the message, if this one came without a text.
     /// Returns true if it took one over.
-    pub(in crate::store) fn fill(&mut self, message: &NewMessage) -> bool {
+    pub(in crate::store) fn fill(&mut self, message: &'a NewMessage) -> bool {
         let fills = self.body.is_empty() && !message.body.is_empty();
         if fills {
-            self.subject = self.subject.take().or_else(|| message.subject.clone());
-            self.body.clone_from(&message.body);
+            self.subject = self.subject.or(message.subject.as_deref());
+            self.body = Cow::Borrowed(&message.body);
             self.has_new_text = message.has_new_text;
-            self.raw_text.clone_from(&message.raw_text);
-            self.raw_html.clone_from(&message.raw_html);
+            self.raw_text = message.raw_text.as_deref();
+            self.raw_html = message.raw_html.as_deref();
         }
         fills
     }
 
     /// The size of its long texts, in bytes.
     fn size(&self) -> usize {
-        let texts = [&self.subject, &self.raw_text, &self.raw_html];
-        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let texts = [self.subject, self.raw_text, self.raw_html];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         texts + self.body.len() + self.payload.len()
     }
 
@@ -221,28 +228,28 @@ impl MessageInsert {
     fn values(&self) -> [Value; 24] {
         [
             self.id.into(),
-            self.client_id.as_str().into(),
+            self.client_id.into(),
             self.lead_id.into(),
-            self.channel.as_ref().into(),
+            self.channel.into(),
             self.direction.into(),
             self.source.into(),
             self.provider_id.as_deref().into(),
             self.reply_handle.as_deref().into(),
-            self.event_type.as_str().into(),
+            self.event_type.into(),
             self.campaign_id.into(),
-            self.subject.as_deref().into(),
-            self.body.as_str().into(),
+            self.subject.into(),
+            self.body.as_ref().into(),
             self.has_new_text.into(),
-            self.raw_text.as_deref().into(),
-            self.raw_html.as_deref().into(),
-            self.payload.as_str().into(),
+            self.raw_text.into(),
+            self.raw_html.into(),
+            self.payload.into(),
             self.sender.as_str().into(),
             self.recipients.as_str().into(),
             self.cc.as_str().into(),
             self.attachments.as_str().into(),
             self.sentiment.into(),
             self.automated.into(),
-            self.request_id.as_str().into(),
+            self.request_id.into(),
             self.sent_at.into(),
         ]
     }
@@ -254,13 +261,13 @@ impl MessageInsert {
 }
 
 /// An answer that Postroom has sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::store) struct SentMessage<'a> {
     pub(in crate::store) id: Id,
     pub(in crate::store) lead_id: Id,
     pub(in crate::store) client_id: &'a str,
     pub(in crate::store) channel: &'a str,
-    pub(in crate::store) provider_id: Option<&'a str>,
+    pub(in crate::store) provider_id: Option<Cow<'a, str>>,
     pub(in crate::store) campaign_id: Option<Id>,
     pub(in crate::store) subject: Option<&'a str>,
     pub(in crate::store) body: &'a str,
@@ -287,8 +294,8 @@ fn json_text<T: Serialize>(value: &T) -> String {
 }
 
 /// Stores messages: large ones each by a statement of their own.
-pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert]) -> Result<(), StoreError> {
-    let (large, others): (Vec<&MessageInsert>, Vec<&MessageInsert>) =
+pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert<'_>]) -> Result<(), StoreError> {
+    let (large, others): (Vec<&MessageInsert<'_>>, Vec<&MessageInsert<'_>>) =
         rows.iter().partition(|row| row.size() >= LARGE_BYTES);
     if !others.is_empty() {
         tx.run(&PUT_MESSAGES, [group(&others)?]).await?;
@@ -301,24 +308,24 @@ pub(in crate::store) async fn put(tx: &Tx, rows: &[MessageInsert]) -> Result<(),
 
 /// The text for a stored message that came without one.
 #[derive(Debug, Serialize)]
-pub(in crate::store) struct Filling {
+pub(in crate::store) struct Filling<'a> {
     id: Id,
-    subject: Option<String>,
-    body: String,
+    subject: Option<&'a str>,
+    body: Cow<'a, str>,
     has_new_text: bool,
-    raw_text: Option<String>,
-    raw_html: Option<String>,
+    raw_text: Option<&'a str>,
+    raw_html: Option<&'a str>,
 }
 
-impl Filling {
-    pub(in crate::store) fn new(id: Id, message: &NewMessage) -> Self {
+impl<'a> Filling<'a> {
+    pub(in crate::store) fn new(id: Id, message: &'a NewMessage, text: StoredText<'a>) -> Self {
         Self {
             id,
-            subject: message.subject.clone(),
-            body: message.body.clone(),
-            has_new_text: message.has_new_text,
-            raw_text: message.raw_text.clone(),
-            raw_html: message.raw_html.clone(),
+            subject: message.subject.as_deref(),
+            body: text.body,
+            has_new_text: text.has_new_text,
+            raw_text: message.raw_text.as_deref(),
+            raw_html: message.raw_html.as_deref(),
         }
     }
 }
@@ -326,9 +333,9 @@ impl Filling {
 /// Stores the texts of messages that came without. `fillings` are keyed by message id.
 pub(in crate::store) async fn fill(
     tx: &Tx,
-    fillings: &BTreeMap<Id, Filling>,
+    fillings: &BTreeMap<Id, Filling<'_>>,
 ) -> Result<(), StoreError> {
-    let rows: Vec<&Filling> = fillings.values().collect();
+    let rows: Vec<&Filling<'_>> = fillings.values().collect();
     if !rows.is_empty() {
         tx.run(&FILL_MESSAGES, [group(&rows)?]).await?;
     }

@@ -142,7 +142,7 @@ impl<'a> Deciding<'_, 'a> {
             self.known.changeable.entry(id).or_insert_with(|| Changeable {
                 lead_id: row.lead_id,
                 is_inbound: row.direction == Direction::Inbound.as_str(),
-                body: row.body.clone(),
+                body: row.body.clone().into_owned(),
                 edit_told_at: None,
                 is_deleted: false,
                 has_failed: false,

@@ -15,6 +15,7 @@ use crate::{
         tables::messages::Filling,
     },
 };
+use std::borrow::Cow;
 
 impl<'a> Deciding<'_, 'a> {
     /// A duplicate of a stored message. The answer has its ids; its job is made if it is missing.
@@ -34,9 +35,9 @@ impl<'a> Deciding<'_, 'a> {
                 && !message.body.is_empty()
                 && !self.writes.fillings.contains_key(&message_id)
             {
-                let message = case.arrival.cut_message(message);
-                self.writes.fillings.insert(message_id, Filling::new(message_id, &message));
-                self.opt_out_late(case, &message, message_id, lead_id);
+                let text = case.arrival.stored_text(message);
+                self.writes.fillings.insert(message_id, Filling::new(message_id, message, text));
+                self.opt_out_late(case, message, message_id, lead_id);
             }
         }
         // 2. Make its job, unless it is there or an earlier webhook of the group has made it.
@@ -71,7 +72,8 @@ impl<'a> Deciding<'_, 'a> {
         if let Some(message) = case.event.signal.message()
             && let Some(row) = self.writes.messages.iter_mut().find(|row| row.id == id)
         {
-            row.provider_id = row.provider_id.take().or_else(|| message.provider_id.clone());
+            row.provider_id =
+                row.provider_id.take().or(message.provider_id.as_deref().map(Cow::Borrowed));
             let lead_id = row.lead_id;
             if row.direction == Direction::Inbound.as_str() && row.fill(message) {
                 self.opt_out_late(case, message, id, lead_id);
@@ -96,7 +98,7 @@ impl<'a> Deciding<'_, 'a> {
         lead_id: Id,
     ) {
         let lead = self.known.leads.get_mut(lead_id);
-        if let (Some(words), Some(lead)) = (&message.opt_out, lead) {
+        if let (Some(words), Some(lead)) = (case.arrival.opt_out_words(message), lead) {
             opt_out(lead, case, Some(message_id), (words, OptOutSource::Words), &mut self.writes);
         }
     }

@@ -83,9 +83,7 @@ impl<'a> Deciding<'_, 'a> {
         let lead_id = lead.id;
         match (event.signal.message(), arrival.echo) {
             (Some(_), Some(echo)) => self.echo(case, echo, lead_id).into(),
-            (Some(message), None) => {
-                self.message(case, &arrival.cut_message(message), lead_id).into()
-            }
+            (Some(message), None) => self.message(case, message, lead_id).into(),
             (None, _) => self.state(case, lead_id),
         }
     }

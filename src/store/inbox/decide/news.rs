@@ -17,8 +17,8 @@ impl<'a> Deciding<'_, 'a> {
     pub(super) fn echo(&mut self, case: &Case<'_, 'a>, echo: Echo, lead_id: Id) -> Answer {
         let arrival = case.arrival;
         let message_id = echo.message_id.unwrap_or(arrival.message_id);
-        if let (None, Some(message)) = (echo.message_id, arrival.message()) {
-            self.writes.add_message(arrival, message, lead_id, true);
+        if echo.message_id.is_none() {
+            self.writes.add_message(arrival, lead_id, true);
         }
         self.writes.add_echo(arrival, echo, message_id);
         if let Some(lead) = self.known.leads.get_mut(lead_id) {
@@ -37,7 +37,7 @@ impl<'a> Deciding<'_, 'a> {
     ) -> Answer {
         let (at, message_id) = (case.event.at, case.arrival.message_id);
         // 1. Store it.
-        self.writes.add_message(case.arrival, message, lead_id, false);
+        self.writes.add_message(case.arrival, lead_id, false);
         // 2. Change its lead.
         if let Some(lead) = self.known.leads.get_mut(lead_id) {
             if message.direction == Direction::Outbound {
@@ -56,7 +56,7 @@ impl<'a> Deciding<'_, 'a> {
                     lead.standing = lead.standing.hinted(hint);
                 }
             }
-            if let Some(words) = &message.opt_out {
+            if let Some(words) = case.arrival.opt_out_words(message) {
                 opt_out(
                     lead,
                     case,

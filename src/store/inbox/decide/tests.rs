@@ -288,6 +288,10 @@ fn what_an_answer_repeats_of_ours_is_stored_nowhere() {
     let (lead, writes) = decided(&mut arrivals, &mut with_lead());
     assert_eq!(writes.messages[0].body, "short");
     assert!(!lead.standing.barriers.opted_out, "the words were in the quote");
+    // If all of it repeats ours, it is stored as it came, and is no new text.
+    arrivals[0].cut = Some(Cut { body: None, opt_out: None });
+    let text = arrivals[0].stored_text(arrivals[0].message().unwrap());
+    assert_eq!((text.body.as_ref(), text.has_new_text), ("hello", false));
 }
 
 #[test]
@@ -514,7 +518,7 @@ proptest! {
         let (lead, writes) = decided(&mut at_once, &mut with_lead());
         let row = &writes.messages[0];
         let is_filled = row.body != original.body;
-        let is_named = row.provider_id != original.provider_id;
+        let is_named = row.provider_id.as_deref() != original.provider_id.as_deref();
         // In two, the second of which finds the first one stored.
         let (mut first, mut known) = (arrivals(&group[..1]), with_lead());
         decided(&mut first, &mut known);

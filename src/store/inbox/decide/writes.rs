@@ -1,7 +1,7 @@
 //! The list of the rows that a group writes, except leads and quarantined items.
 
 use crate::{
-    domain::{Id, event::NewMessage, job::NewJob},
+    domain::{Id, job::NewJob},
     store::{
         inbox::arrival::{Arrival, ChatKey, Echo, Key},
         tables::{
@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, HashSet};
 #[derive(Debug, Default)]
 pub(crate) struct Writes<'a> {
     /// New messages, in the order of arrival.
-    pub(crate) messages: Vec<MessageInsert>,
+    pub(crate) messages: Vec<MessageInsert<'a>>,
     /// By message id: the provider's id for a message that was stored without.
     pub(crate) names: BTreeMap<Id, String>,
     /// By message id: the text for a message that was stored without.
-    pub(crate) fillings: BTreeMap<Id, Filling>,
+    pub(crate) fillings: BTreeMap<Id, Filling<'a>>,
     /// By message id: its changes.
     pub(crate) changes: BTreeMap<Id, MessageChange>,
     /// Deliveries whose echo came.
@@ -75,22 +75,18 @@ pub(crate) struct EchoedDelivery {
 
 impl<'a> Writes<'a> {
     /// Adds a new message.
-    pub(super) fn add_message(
-        &mut self,
-        arrival: &Arrival<'a>,
-        message: &NewMessage,
-        lead_id: Id,
-        is_echo: bool,
-    ) {
+    pub(super) fn add_message(&mut self, arrival: &Arrival<'a>, lead_id: Id, is_echo: bool) {
         let (id, inbound) = (arrival.message_id, arrival.inbound);
-        let Some(event) = arrival.event() else { return };
+        let Some((event, message)) = arrival.event().zip(arrival.message()) else { return };
         let origin = WebhookOrigin {
             client_id: &inbound.client_id,
             channel: inbound.channel,
             request_id: &inbound.request_id,
             payload: &inbound.payload,
         };
-        let row = MessageInsert::new(id, lead_id, arrival.campaign_id, origin, event, message);
+        let text = arrival.stored_text(message);
+        let row =
+            MessageInsert::new(id, lead_id, arrival.campaign_id, origin, event, (message, text));
         self.messages.push(if is_echo { row.sent_by_us() } else { row });
         self.chats.extend(arrival.chat_of_message().map(|chat| (chat, id)));
     }
