@@ -130,9 +130,9 @@ pub(super) fn is_automatic_by_subject(subject: Option<&str>) -> bool {
 /// True if the subject is that of an absence notice. "Automatic reply" is one, unless the text says
 /// that it is something else.
 pub(super) fn is_absent_by_subject(subject: Option<&str>, text: &Text) -> bool {
-    let bare = normalised(mail_subject::without_marks(subject.unwrap_or_default()));
+    let bare = || normalised(mail_subject::without_marks(subject.unwrap_or_default()));
     is_automatic_by_subject(subject)
-        && !(AUTOMATIC_SUBJECT.is_match(&bare) && is_surely_automatic(text))
+        && !(is_surely_automatic(text) && AUTOMATIC_SUBJECT.is_match(&bare()))
 }
 
 /// True if the text is an absence notice. Softer words count if the text says nothing else or a

@@ -115,6 +115,9 @@ pub(super) fn is_given_up(text: &Text) -> bool {
 /// True if the subject says so. The subject of an answer is our own and does not count.
 pub(super) fn is_given_up_by_subject(subject: Option<&str>) -> bool {
     let subject = subject.unwrap_or_default();
+    if mail_subject::is_answer(subject) {
+        return false;
+    }
     let bare = normalised(mail_subject::without_marks(subject));
-    !mail_subject::is_answer(subject) && (GIVEN_UP.is_match(&bare) || GONE.is_match(&bare))
+    GIVEN_UP.is_match(&bare) || GONE.is_match(&bare)
 }
