@@ -301,36 +301,28 @@ fn count_and_log(
     is_repeated: bool,
 ) {
     let outcome = settlement.transition.word();
+    // A level is a constant of its call site, so a function cannot take it.
+    macro_rules! log {
+        ($level:ident, $what:literal) => {
+            tracing::$level!(
+                job.id = settlement.job_id,
+                job.kind = settlement.kind,
+                job.run = settlement.run,
+                trace_id = settlement.trace_id(),
+                outcome,
+                $what
+            )
+        };
+    }
     if is_applied {
         setup.metrics.attempt_ended(&settlement.kind, outcome);
-        tracing::debug!(
-            job.id = settlement.job_id,
-            job.kind = settlement.kind,
-            job.run = settlement.run,
-            trace_id = settlement.trace_id(),
-            outcome,
-            "recorded"
-        );
+        log!(debug, "recorded");
     } else if is_repeated {
-        tracing::info!(
-            job.id = settlement.job_id,
-            job.run = settlement.run,
-            trace_id = settlement.trace_id(),
-            outcome,
-            "this run was recorded before"
-        );
+        log!(info, "this run was recorded before");
+    } else if settlement.send.is_some() {
+        log!(warn, "the lease was lost: of this run only what became of its send is recorded");
     } else {
-        let what = match &settlement.send {
-            Some(_) => "the lease was lost: of this run only what became of its send is recorded",
-            None => "the lease was lost: nothing of this run is recorded",
-        };
-        tracing::warn!(
-            job.id = settlement.job_id,
-            job.run = settlement.run,
-            trace_id = settlement.trace_id(),
-            outcome,
-            "{what}"
-        );
+        log!(warn, "the lease was lost: nothing of this run is recorded");
     }
 }
 
