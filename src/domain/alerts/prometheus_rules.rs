@@ -1,24 +1,28 @@
 //! Reads `ops/alerts.yaml`, so that tests compare it with the rules in process.
 
 use super::{HOUR_MS, MINUTE_MS};
+use yaml_rust2::{Yaml, YamlLoader};
 
 /// A rule of Prometheus.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PrometheusRule {
-    pub(crate) name: &'static str,
-    /// Its expression in one line, with one space between words.
+    pub(crate) name: String,
+    /// Its expression in one line.
     pub(crate) expr: String,
     /// How long its condition has to hold, in milliseconds.
     pub(crate) lasts_ms: i64,
-    pub(crate) severity: &'static str,
-    pub(crate) runbook_url: &'static str,
+    pub(crate) severity: String,
+    pub(crate) runbook_url: String,
 }
 
 impl PrometheusRule {
     /// All of them, in their order.
     pub(crate) fn all() -> Vec<Self> {
-        let text = include_str!("../../../ops/alerts.yaml");
-        text.split("- alert: ").skip(1).map(Self::read).collect()
+        let documents = YamlLoader::load_from_str(include_str!("../../../ops/alerts.yaml"));
+        let documents = documents.unwrap();
+        let [document] = &documents[..] else { panic!("{documents:?}") };
+        let groups = document["groups"].as_vec().unwrap();
+        groups.iter().flat_map(|group| group["rules"].as_vec().unwrap()).map(Self::of).collect()
     }
 
     /// The rule of this name.
@@ -26,31 +30,19 @@ impl PrometheusRule {
         Self::all().into_iter().find(|rule| rule.name == name).unwrap()
     }
 
-    /// Reads a rule, from its name to the next rule.
-    fn read(text: &'static str) -> Self {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let mut rule = Self { name: lines.next().unwrap(), ..Self::default() };
-        for line in lines {
-            match line.split_once(": ") {
-                Some(("expr", value)) => rule.expr.push_str(value.trim_start_matches(">-")),
-                Some(("for", value)) => rule.lasts_ms = milliseconds(value),
-                Some(("labels", value)) => {
-                    let value = value.strip_prefix("{severity: ").unwrap();
-                    rule.severity = value.strip_suffix('}').unwrap();
-                }
-                Some(("runbook_url", value)) => rule.runbook_url = value,
-                Some(("summary", _)) => {}
-                _ if line == "annotations:" => {}
-                // A long expression goes on.
-                _ => {
-                    rule.expr.push(' ');
-                    rule.expr.push_str(line);
-                }
-            }
+    fn of(rule: &Yaml) -> Self {
+        Self {
+            name: text(&rule["alert"]),
+            expr: text(&rule["expr"]),
+            lasts_ms: rule["for"].as_str().map_or(0, milliseconds),
+            severity: text(&rule["labels"]["severity"]),
+            runbook_url: text(&rule["annotations"]["runbook_url"]),
         }
-        rule.expr = rule.expr.split_whitespace().collect::<Vec<_>>().join(" ");
-        rule
     }
+}
+
+fn text(value: &Yaml) -> String {
+    value.as_str().unwrap().to_owned()
 }
 
 /// `90s`, `2m`, `1h` or `1d`.

@@ -252,7 +252,7 @@ fn nobody_is_told_at_night_that_drafts_wait() {
 #[test]
 fn prometheus_judges_by_the_same_numbers() {
     let rules = PrometheusRule::all();
-    let names: Vec<&str> = rules.iter().map(|rule| rule.name).collect();
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
     let alerts = AlertRule::ALL.into_iter().filter(|rule| rule.severity() != Severity::Note);
     let alerts: Vec<AlertRule> = alerts.collect();
     assert_eq!(names, alerts.iter().map(|rule| rule.name()).collect::<Vec<_>>());
