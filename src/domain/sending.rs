@@ -179,6 +179,17 @@ pub enum MaySend {
 
 /// Who has decided on a draft that a rule approved: `decided_by` as stored.
 pub const BY_RULE: &str = "automatic_reply";
+/// What rejects drafts beside people, in `decided_by` as stored. The first three end a draft that
+/// waits; the others, and a changed tag, keep an approved one from being sent.
+pub const REJECTED_BY_RULE: [&str; 7] = [
+    "opt_out",
+    "bounce",
+    "tag_changed",
+    "opted_out",
+    "bounced",
+    "do_not_disturb",
+    "no_reply_handle",
+];
 
 /// How long a send waits while sending is switched off, until it is judged again.
 pub const SWITCHED_OFF_PAUSE: Duration = Duration::from_secs(30);
@@ -304,6 +315,7 @@ pub fn storable_id(id: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Medium, lead::Barriers};
     use proptest::prelude::*;
 
     const GOOD: SendCase = SendCase { is_by_person: false, ..SendCase::BY_PERSON };
@@ -352,6 +364,27 @@ mod tests {
             (SendCase { account_pause: pause, ..GOOD }, MaySend::Later(pause)),
         ] {
             assert_eq!(case.may_send(), expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn each_rule_that_rejects_is_known_as_one() {
+        let barriers = |opted_out, bounced, sms_dnd| Barriers { opted_out, bounced, sms_dnd };
+        let text = Medium::Text { parts: 1, chars: 160 };
+        let blocked = [
+            barriers(true, false, false).on(text),
+            barriers(false, true, false).on(Medium::Mail),
+            barriers(false, false, true).on(text),
+        ];
+        let blocked = blocked.map(|barrier| SendCase { barrier, ..GOOD });
+        let others = [
+            SendCase { has_handle: false, ..GOOD },
+            SendCase { has_answerable_tag: false, ..GOOD },
+        ];
+        for case in blocked.into_iter().chain(others) {
+            let MaySend::Never { reason, draft } = case.may_send() else { panic!("{case:?}") };
+            assert_eq!(draft, Some("rejected"), "{case:?}");
+            assert!(REJECTED_BY_RULE.contains(&reason), "{reason}");
         }
     }
 

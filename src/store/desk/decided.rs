@@ -1,7 +1,10 @@
 //! What people have decided about drafts: how long that took, and why they rejected some.
 
 use super::{Desk, jobs::count};
-use crate::domain::{Id, Timestamp, sending::BY_RULE};
+use crate::domain::{
+    Id, Timestamp,
+    sending::{BY_RULE, REJECTED_BY_RULE},
+};
 use crate::store::engine::{
     StoreError,
     sql::sql,
@@ -27,8 +30,6 @@ pub const DECISIONS_MAX: usize = 200;
 /// The statuses of drafts that somebody or a rule let go, and of those that were rejected.
 const DECIDED: [&str; 4] = ["approved", "sending", "sent", REJECTED];
 const REJECTED: &str = "rejected";
-/// What rejects drafts beside people who look at them.
-const RULES: [&str; 3] = ["opt_out", "bounce", "tag_changed"];
 
 /// A decision of a person about a draft.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Desk {
 
 /// True unless a rule has decided.
 fn is_of_person(by: &str, is_rejected: bool) -> bool {
-    if is_rejected { !RULES.contains(&by) } else { by != BY_RULE }
+    if is_rejected { !REJECTED_BY_RULE.contains(&by) } else { by != BY_RULE }
 }
 
 #[cfg(test)]
@@ -123,6 +124,9 @@ mod tests {
             (BY_RULE, false, false),
             ("opt_out", true, false),
             ("bounce", true, false),
+            // A person approved these, and they were not sent.
+            ("opted_out", true, false),
+            ("no_reply_handle", true, false),
         ] {
             assert_eq!(is_of_person(by, is_rejected), expected, "{by} {is_rejected}");
         }
