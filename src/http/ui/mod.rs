@@ -104,7 +104,9 @@ fn set_up(cfg: &mut ServiceConfig) {
 /// The pages of jobs, pools and actors, and what is done on them.
 fn work(cfg: &mut ServiceConfig) {
     cfg.route("/jobs", web::get().to(jobs::list))
+        .route("/jobs/retry", web::get().to(jobs::leave_many))
         .route("/jobs/retry", web::post().to(jobs::retry_many))
+        .route("/jobs/cancel", web::get().to(jobs::leave_many))
         .route("/jobs/cancel", web::post().to(jobs::cancel_many))
         .route("/jobs/{id}", web::get().to(jobs::one))
         .route("/jobs/{id}/retry", web::post().to(jobs::retry_one))

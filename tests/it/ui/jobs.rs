@@ -1,6 +1,6 @@
 //! Jobs: their list with its states and errors, what is done to many of them, and one of them.
 
-use super::{checked, leads_to, page, post};
+use super::{checked, leads_to, page, page_leads_to, post};
 use crate::{
     on_both_daemons,
     support::{
@@ -212,6 +212,10 @@ on_both_daemons! {
             again.has("<dialog open").has("Cancel 150 jobs?").has("only if their count is typed: 150");
             again.has(&format!("name=\"typed\" value=\"{wrong}\"")).has("aria-invalid=\"true\"").has("autofocus");
         }
+        // The address of that page leads to the list.
+        for path in ["/jobs/cancel", "/jobs/retry"] {
+            assert_eq!(page_leads_to(&daemon, &format!("{path}?client=many")).await, "/jobs?client=many");
+        }
         // More match than somebody was shown: they are asked again.
         let few = [("status", "pending"), ("client", "many"), ("count", "3")];
         let to = leads_to(&post(&daemon, "/jobs/cancel", &few).await);
@@ -274,7 +278,7 @@ on_both_daemons! {
         put_failed(&db, 401, "acme", &long).await;
         let failed = page(&daemon, "/jobs/401").await;
         failed.has("attempt 1").has("Whole text").has("&lt;script&gt;alert(1)").lacks("<script>alert");
-        for nothing in ["/jobs/999", "/jobs/x", "/jobs/retry", "/jobs/-1"] {
+        for nothing in ["/jobs/999", "/jobs/x", "/jobs/-1"] {
             assert_eq!(page(&daemon, nothing).await.status, 404, "{nothing}");
         }
         assert_eq!(page(&daemon, "/jobs/401?odd=1").await.status, 400);

@@ -83,6 +83,13 @@ pub fn leads_to(answer: &Response) -> String {
     answer.headers()[header::LOCATION].to_str().unwrap().to_owned()
 }
 
+/// Where a page leads the operator, who does not follow.
+pub async fn page_leads_to(daemon: &Daemon, path: &str) -> String {
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    let request = client.get(daemon.url(path)).bearer_auth(daemon.admin_token());
+    leads_to(&request.header(header::ACCEPT, "text/html").send().await.unwrap())
+}
+
 /// A request of a browser in which the operator is signed in.
 pub fn browse(daemon: &Daemon, path: &str) -> RequestBuilder {
     daemon.get(path).bearer_auth(daemon.admin_token()).header(header::ACCEPT, "text/html,*/*;q=0.8")

@@ -1,6 +1,6 @@
 //! Pools and actors: what holds a kind, what is set for it, and who works.
 
-use super::{USERS, checked, leads_to, page, post, tags};
+use super::{USERS, checked, leads_to, page, page_leads_to, post, tags};
 use crate::{
     on_both_daemons,
     support::{
@@ -22,13 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn pool(daemon: &Daemon) -> Value {
     let pools = ask(daemon.api(Method::GET, "/pools")).await;
     pools.items().iter().find(|it| it["kind"] == KIND).expect("a pool").clone()
-}
-
-/// Where a page leads to.
-async fn browse_nowhere(daemon: &Daemon, path: &str) -> String {
-    let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    let request = client.get(daemon.url(path)).bearer_auth(daemon.admin_token());
-    leads_to(&request.header("accept", "text/html").send().await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +114,7 @@ async fn a_pool_is_sized_paused_resumed_and_reset_by_forms() {
     let stepped = page(&daemon, &format!("/pools?ask=size&kind={KIND}&size=x")).await;
     stepped.has("<dialog open").has("value=\"x\"").has("1 to 10000");
     // The address of that page leads back to the question.
-    let to = browse_nowhere(&daemon, &format!("/pools/{KIND}/pause")).await;
+    let to = page_leads_to(&daemon, &format!("/pools/{KIND}/pause")).await;
     assert_eq!(to, format!("/pools?ask=pause&kind={KIND}"));
     assert_eq!(post(&daemon, "/pools/NO_SUCH/resume", &[]).await.status(), 404);
     for (query, status) in [

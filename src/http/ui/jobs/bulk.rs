@@ -142,6 +142,12 @@ pub(in crate::http::ui) async fn cancel(
     change(&visit, JobAction::Cancel, form.into_inner(), Operator::of(&request)).await
 }
 
+/// `GET` of the same addresses, which a page that asks again has: leads to the list. The filters
+/// of that page are in its form only.
+pub(in crate::http::ui) async fn leave(visit: Visit) -> PageResult {
+    Ok(visit.see(&visit.to("/jobs")))
+}
+
 async fn change(
     visit: &Visit,
     action: JobAction,

@@ -7,7 +7,7 @@ mod one;
 mod operation;
 
 pub(super) use self::{
-    bulk::{cancel as cancel_many, retry as retry_many},
+    bulk::{cancel as cancel_many, leave as leave_many, retry as retry_many},
     list::show as list,
     one::{cancel as cancel_one, link_of, retry as retry_one, show as one},
     operation::stop as stop_operation,
