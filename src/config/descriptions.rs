@@ -7,9 +7,6 @@ use super::{
     layers::{self, Data, Table, TreeNode},
 };
 
-/// Marks a key that this version does not act on.
-const NO_EFFECT: &str = "(No effect yet: ";
-
 /// The comment of the key or section with this pattern, without its `#`; empty if it has none.
 ///
 /// A comment stands above its key. A key without one has the comment of the line above it: that of
@@ -24,14 +21,6 @@ pub(super) fn comment(pattern: &[&str]) -> String {
         }
         None => String::new(),
     }
-}
-
-/// True if the comment of the key, or of a section that it is in, says that this version does not
-/// act on it.
-pub(super) fn has_no_effect(pattern: &[&str]) -> bool {
-    let mut sections = (1..pattern.len()).filter_map(|length| pattern.get(..length));
-    comment(pattern).contains(NO_EFFECT)
-        || sections.any(|section| comment(section).contains(NO_EFFECT))
 }
 
 /// Where a comment stands.

@@ -54,17 +54,12 @@ pub struct KnownKey {
     pub pattern: String,
     /// When a change takes effect in a running daemon.
     pub applies: Applies,
-    /// False if this version checks the key and does not act on it.
-    pub has_effect: bool,
 }
 
 /// All keys that a configuration may have, in the order of `config/default.toml`.
 pub fn known_keys() -> Vec<KnownKey> {
-    let known = |path: KeyPath| KnownKey {
-        applies: schema::applies(&path.key()),
-        has_effect: !descriptions::has_no_effect(&path.pattern),
-        pattern: path.key(),
-    };
+    let known =
+        |path: KeyPath| KnownKey { applies: schema::applies(&path.key()), pattern: path.key() };
     KeyPath::all().into_iter().map(known).collect()
 }
 

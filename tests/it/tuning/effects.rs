@@ -447,6 +447,11 @@ impl World {
         said["user"].as_str().unwrap().to_owned()
     }
 
+    /// The name of client `a`, as it is shown.
+    pub async fn name_of_client(&self) -> String {
+        self.daemon.api("/clients/a").await.field("name").to_owned()
+    }
+
     /// The status of the admin API for another machine, which is this one under another address.
     pub async fn asked_from_outside(&self) -> String {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
