@@ -188,7 +188,7 @@ pub fn due(timing: &SendTiming<'_>) -> Timestamp {
         return timing.now;
     }
     let delay = delay(timing.message_id, timing.delay_min, timing.delay_max);
-    let at = timing.inbound_at.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+    let at = timing.inbound_at.plus(delay);
     if at < timing.now { timing.now.plus_millis(OVERDUE_PAUSE_MILLIS) } else { at }
 }
 

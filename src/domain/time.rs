@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// An instant in Unix milliseconds. Shown and serialized as RFC 3339 in UTC with milliseconds
 /// (`2026-01-18T14:03:11.120Z`).
@@ -43,6 +43,16 @@ impl Timestamp {
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))
     }
+
+    /// This instant moved by `duration`, into the future.
+    pub fn plus(self, duration: Duration) -> Self {
+        self.plus_millis(whole_millis(duration))
+    }
+}
+
+/// The whole milliseconds of a duration, or the most that the type holds.
+pub fn whole_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl From<jiff::Timestamp> for Timestamp {
@@ -103,5 +113,13 @@ mod tests {
     fn what_no_calendar_can_spell_is_clamped() {
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-30T22:00:00.000Z");
         assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(7).plus(Duration::MAX), Timestamp::from_millis(i64::MAX));
+    }
+
+    #[test]
+    fn a_duration_is_added_in_whole_milliseconds() {
+        let later = Timestamp::from_millis(7).plus(Duration::from_micros(2_999));
+        assert_eq!(later, Timestamp::from_millis(9));
+        assert_eq!(whole_millis(Duration::MAX), i64::MAX);
     }
 }

@@ -3,9 +3,12 @@
 
 use super::{State, health, live::values::by_kind};
 use crate::{
-    domain::alerts::{
-        Alert, AlertFacts, AlertRule, AlertWatch, Counted, DisconnectedAccount, FailingKind,
-        LateKind, OverallVerdict, PausedPool, SilentNode,
+    domain::{
+        alerts::{
+            Alert, AlertFacts, AlertRule, AlertWatch, Counted, DisconnectedAccount, FailingKind,
+            LateKind, OverallVerdict, PausedPool, SilentNode,
+        },
+        whole_millis,
     },
     store::{Totals, wall_clock},
     telemetry::{history::SeriesName, pool_post::PoolView},
@@ -97,7 +100,7 @@ impl State {
             }
         };
         let tuning = self.tuner.status();
-        let started_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let started_ms = whole_millis(self.started.elapsed());
         let canary = self.board.canary().map(|it| it.0).unwrap_or(now.plus_millis(-started_ms));
         let is_counted = self.api.totals_fail_since().is_none();
         let totals = self.api.last_totals().filter(|_| is_counted);
@@ -160,10 +163,7 @@ impl State {
             drafts: totals.drafts_pending,
             oldest_draft_at: totals.oldest_draft_at,
             others: others
-                .map(|node| SilentNode {
-                    id: node.id,
-                    silent_ms: i64::try_from(node.silent.as_millis()).unwrap_or(i64::MAX),
-                })
+                .map(|node| SilentNode { id: node.id, silent_ms: whole_millis(node.silent) })
                 .collect(),
         }
     }

@@ -85,8 +85,7 @@ impl InFlightGuard {
     /// From now on the slot of this name runs it, for at most `limit`.
     pub fn runs(&self, actor: &str, limit: Duration) {
         let (since, actor) = (wall_clock(), actor.to_owned());
-        let ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-        self.set(RunStage::Running { since, actor, cut_off_at: since.plus_millis(ms) });
+        self.set(RunStage::Running { since, actor, cut_off_at: since.plus(limit) });
     }
 
     /// From now on its outcome waits for its commit.

@@ -1,6 +1,6 @@
 //! The leader's chores, except pruning (`prune.rs`).
 
-use crate::domain::Id;
+use crate::domain::{Id, whole_millis};
 use crate::store::{
     engine::{
         Database, StoreError,
@@ -78,7 +78,7 @@ impl Chores {
         }
         self.db
             .call(|db| async move {
-                let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
+                let kept_ms = whole_millis(SLOT_KEPT);
                 let dead = group(&dead)?;
                 db.write("forget", async |tx| {
                     tx.run(&FORGET_NODES, [dead.clone(), kept_ms.into()]).await?;

@@ -155,8 +155,7 @@ impl Post {
 
     /// Posts that the actor has gone down at `now` too often, and is started again after `pause`.
     pub fn backs_off(&self, pause: Duration, now: Timestamp) {
-        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        self.resumes_at_ms.store(now.plus_millis(pause_ms).as_millis(), Ordering::Relaxed);
+        self.resumes_at_ms.store(now.plus(pause).as_millis(), Ordering::Relaxed);
         self.set(ActorState::BackingOff, now);
     }
 

@@ -150,8 +150,7 @@ impl PoolOverrides {
 
     /// The database's clock, as it has gone on since the last read.
     fn now(&self) -> Timestamp {
-        let since = i64::try_from(self.read_at.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.known.now.plus_millis(since)
+        self.known.now.plus(self.read_at.elapsed())
     }
 
     /// When something is to be done: an override expires, or what failed is tried again.

@@ -13,6 +13,7 @@ use crate::{
             is_stalled,
         },
         job::{DELIVER_REPLY, SELF_CHECK, SYSTEM_CLIENT},
+        whole_millis,
     },
     http::{
         openapi::{ApiEndpoint, get},
@@ -26,7 +27,6 @@ use crate::{
     tuning::NodeStatus,
 };
 use actix_web::{HttpRequest, web};
-use std::time::Duration;
 
 /// Why something stands still.
 pub(super) fn endpoints() -> Vec<ApiEndpoint> {
@@ -133,9 +133,9 @@ fn job_facts(state: &ApiState, mut job: StoredJob, nodes: &[StoredNode]) -> JobF
     let config = state.config.get();
     let pool = config.pools.of(&job.kind);
     let timing = Timing {
-        lease_ms: millis(config.supervisor.lease),
-        tick_ms: millis(config.supervisor.tick),
-        timeout_ms: millis(pool.timeout),
+        lease_ms: whole_millis(config.supervisor.lease),
+        tick_ms: whole_millis(config.supervisor.tick),
+        timeout_ms: whole_millis(pool.timeout),
     };
     JobFacts {
         nodes: nodes.iter().map(|node| node_facts(state, &config, node, &job, timing)).collect(),
@@ -148,10 +148,6 @@ fn job_facts(state: &ApiState, mut job: StoredJob, nodes: &[StoredNode]) -> JobF
         timing,
         job,
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The key that caps a client, by the configuration of this node.
@@ -216,9 +212,9 @@ fn pool_said(said: &NodeStatus, kind: &str) -> NodePool {
 /// What this process knows of its pool of a kind; `None` if it has none.
 pub(super) fn pool_facts(state: &ApiState, config: &Config, kind: &str) -> Option<PoolFacts> {
     let timing = Timing {
-        lease_ms: millis(config.supervisor.lease),
-        tick_ms: millis(config.supervisor.tick),
-        timeout_ms: millis(config.pools.of(kind).timeout),
+        lease_ms: whole_millis(config.supervisor.lease),
+        tick_ms: whole_millis(config.supervisor.tick),
+        timeout_ms: whole_millis(config.pools.of(kind).timeout),
     };
     match pool_here(state, config, kind, timing) {
         NodePool::Is(facts) => Some(facts),

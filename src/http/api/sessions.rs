@@ -187,6 +187,5 @@ pub(super) async fn make_code(state: web::Data<State>, request: HttpRequest) -> 
     let code = code.ok_or_else(|| Problem::internal("the code cannot be spelled"))?;
     let public = state.config.get().server.public_url.clone();
     let url = public.map(|url| format!("{}/login#{code}", url.trim_end_matches('/')));
-    let lasts = i64::try_from(CODE_MAX.as_millis()).unwrap_or(i64::MAX);
-    objects::object(CodeJson { code, url, expires_at: wall_clock().plus_millis(lasts) })
+    objects::object(CodeJson { code, url, expires_at: wall_clock().plus(CODE_MAX) })
 }

@@ -65,8 +65,7 @@ impl ApiState {
 }
 
 fn stop(actors: &[ActorView], pools: &[PoolView], timeout: Duration, now: Timestamp) -> StopJson {
-    let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-    let ends_at = now.plus_millis(timeout_ms);
+    let ends_at = now.plus(timeout);
     let running = |(actor, job): (&ActorView, Id)| {
         let kind = actor.name.rsplit_once('/').map_or(actor.name.as_str(), |it| it.0);
         let pool = pools.iter().find(|pool| pool.kind.0 == kind)?;
@@ -87,7 +86,7 @@ fn stop(actors: &[ActorView], pools: &[PoolView], timeout: Duration, now: Timest
     let (running, may_be_cut_off) =
         (jobs.len(), jobs.iter().filter(|job| job.may_be_cut_off).count());
     jobs.truncate(NAMED_MAX);
-    let timeout_ms = u64::try_from(timeout_ms).unwrap_or_default();
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     StopJson { timeout_ms, running, may_be_cut_off, jobs }
 }
 

@@ -14,6 +14,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
+    domain::whole_millis,
     http::api::actors::{ActorFilter, FILTERS, actors},
     telemetry::{
         board::{ActorState, ActorType, ActorView},
@@ -262,7 +263,7 @@ fn waits(visit: &Visit, pool: &PoolView) -> Option<Markup> {
 /// Why an actor waits before it is started again.
 fn too_often(visit: &Visit) -> Markup {
     let restart = visit.state().config.get().restart.clone();
-    let window = duration(i64::try_from(restart.window.as_millis()).unwrap_or(i64::MAX));
+    let window = duration(whole_millis(restart.window));
     html! { "more than " (restart.max_restarts) " restarts within " (window) }
 }
 

@@ -84,9 +84,8 @@ impl Ticket {
 
     /// When its session ends if it is not used again.
     pub(in crate::http) fn ends_at(&self) -> Timestamp {
-        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        let idle = self.used_ms.saturating_add(millis(IDLE_MAX));
-        Timestamp::from_millis(idle.min(self.begun_ms.saturating_add(millis(SESSION_MAX))))
+        let after = |millis: i64, time: Duration| Timestamp::from_millis(millis).plus(time);
+        after(self.used_ms, IDLE_MAX).min(after(self.begun_ms, SESSION_MAX))
     }
 
     /// True if it has not expired.

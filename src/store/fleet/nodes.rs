@@ -1,7 +1,7 @@
 //! Nodes. A node is one process, new at every start. It lives while its heartbeats arrive.
 
 use super::notices::NoticeState;
-use crate::domain::{Id, Timestamp};
+use crate::domain::{Id, Timestamp, whole_millis};
 use crate::store::{
     engine::{
         Database, Sql, StoreError,
@@ -182,7 +182,7 @@ pub(in crate::store) async fn register(
             true => taken.drain(..).map(|(node, ..)| node).collect(),
             false => Vec::new(),
         };
-        let kept_ms = i64::try_from(SLOT_KEPT.as_millis()).unwrap_or(i64::MAX);
+        let kept_ms = whole_millis(SLOT_KEPT);
         let free = (0..SLOT_COUNT).find(|slot| taken.iter().all(|(_, other, _)| other != slot));
         let longest_silent = taken.iter().find(|(.., silent_ms)| *silent_ms > kept_ms);
         let slot = match (free, longest_silent) {
@@ -409,7 +409,7 @@ pub(in crate::store) async fn beat_once(
     may_lead: bool,
     looks_for_jobs: Option<&str>,
 ) -> Result<HeartbeatReport, StoreError> {
-    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let lease_ms = whole_millis(lease);
     let values = [node.into(), lease_ms.into(), may_lead.into(), looks_for_jobs.into()];
     let mut beat = HeartbeatReport::default();
     for row in write_alone(&connections.writer, &BEAT, values).await? {

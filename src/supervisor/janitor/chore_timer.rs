@@ -7,9 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The time from one run of a chore to the next.
-const EVERY: Duration = Duration::from_secs(60);
-/// The same in milliseconds.
-pub(super) const EVERY_MS: i64 = 60_000;
+pub(super) const CHORE_EVERY: Duration = Duration::from_secs(60);
 /// The time to the next run after one that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -43,7 +41,7 @@ impl ChoreTimer {
 
     /// The chore was done at `now`, or failed.
     pub(super) fn done(&mut self, now: Instant, is_ok: bool) {
-        self.due_at = Some(now + if is_ok { EVERY } else { RETRY_AFTER });
+        self.due_at = Some(now + if is_ok { CHORE_EVERY } else { RETRY_AFTER });
     }
 }
 
@@ -56,7 +54,6 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut timer = ChoreTimer::default();
-        assert_eq!(u128::try_from(EVERY_MS).unwrap(), EVERY.as_millis());
         assert!(timer.is_due(start));
         for (done_at, is_ok, due_after) in
             [(0, true, 60), (60, false, 10), (70, false, 10), (80, true, 60)]

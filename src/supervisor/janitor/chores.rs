@@ -1,6 +1,6 @@
 //! The chores that one node does for all: the leader.
 
-use super::{ChoreTimer, EVERY_MS, JanitorSetup, attempted};
+use super::{CHORE_EVERY, ChoreTimer, JanitorSetup, attempted};
 use crate::{
     domain::Id,
     store::{Pruning, wall_clock},
@@ -76,7 +76,7 @@ impl LeaderChores {
         if self.prune.is_due(now) {
             self.pruning = Pruning::begin();
             self.prune.done(now, true);
-            setup.board.prunes_at(wall_clock().plus_millis(EVERY_MS));
+            setup.board.prunes_at(wall_clock().plus(CHORE_EVERY));
         }
         if !self.pruning.is_over() {
             self.prune(setup).await;

@@ -15,7 +15,7 @@ mod rescue;
 pub use self::rescue::{Rescued, rescue};
 use self::{
     canary::Canary,
-    chore_timer::{ChoreTimer, EVERY_MS},
+    chore_timer::{CHORE_EVERY, ChoreTimer},
     chores::LeaderChores,
     lost_runs::LostRuns,
     rescue::Rescuer,

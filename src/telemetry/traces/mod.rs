@@ -14,6 +14,7 @@ use crate::domain::{
     Id,
     job::Job,
     trace::{Hop, JobTrace, TracePoint},
+    whole_millis,
 };
 use opentelemetry::{
     InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId,
@@ -176,7 +177,7 @@ impl Traces {
         span.set(names::DESTINATION, job.kind.0);
         span.set(names::MESSAGE_ID, job.id.to_string());
         span.set(names::ATTEMPT, i64::from(job.attempt));
-        span.set(names::WAIT, i64::try_from(waited.as_millis()).unwrap_or(i64::MAX));
+        span.set(names::WAIT, whole_millis(waited));
         if let Some(channel) = &job.channel {
             span.set(names::CHANNEL, channel.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::{KEPT, bulk, errors, first_line, kept, mark, mark_of, operation};
 use crate::{
-    domain::{Id, JobState, JobStatus, Timestamp},
+    domain::{Id, JobState, JobStatus, Timestamp, whole_millis},
     http::{
         api::{Query, jobs},
         problem::Problem,
@@ -318,7 +318,7 @@ fn nothing(listed: &ListedJobs<'_>) -> Markup {
     let canary = html! {
         @if let Some((at, took)) = canary {
             "The canary came back " (ago(at, listed.visit.now)) " in "
-            (duration(i64::try_from(took.as_millis()).unwrap_or(i64::MAX))) "."
+            (duration(whole_millis(took))) "."
         }
     };
     let what = match listed.states.as_slice() {

@@ -8,7 +8,9 @@ use super::{
     words::{difference, linked},
 };
 use crate::{
-    domain::{Id, Medium, RejectReason, draft_text, event::Address, visible::first_hidden},
+    domain::{
+        Id, Medium, RejectReason, draft_text, event::Address, visible::first_hidden, whole_millis,
+    },
     http::{
         api::{DraftJson, MessageJson},
         ui::parts::{StateMark, TEXT_CHARS_MAX, clock, duration, hidden_input, outside},
@@ -144,12 +146,11 @@ fn leaves(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
                 && it.paused_until > visit.now
         })
     });
-    let undo = i64::try_from(config.sending.undo.as_millis()).unwrap_or(i64::MAX);
     html! {
         @if !can_send {
             "cannot be sent: " code { "channels." (draft.channel) ".send" } " is not set"
         } @else {
-            (duration(undo)) " after approval"
+            (duration(whole_millis(config.sending.undo))) " after approval"
             @if !config.sending.enabled { ", " (StateMark::PAUSED.badge()) " sending is off" }
             @if let Some(account) = paused {
                 ", " (StateMark::PAUSED.badge()) " the account until " (clock(account.paused_until, visit.now))

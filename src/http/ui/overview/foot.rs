@@ -2,6 +2,7 @@
 
 use super::{Shown, sign_of, steps::database_name};
 use crate::{
+    domain::whole_millis,
     http::ui::parts::{ago, duration, id, number, outside},
     store::Node,
     tuning::NodeStatus,
@@ -60,7 +61,7 @@ fn canary(shown: &Shown<'_>) -> Markup {
         };
     };
     let is_well = now.millis_since(at) < CANARY_MAX_MS;
-    let took = duration(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+    let took = duration(whole_millis(took));
     html! {
         (heading(is_well, if is_well { "Canary came back" } else { "The canary is late" }))
         p { (ago(at, now)) ", in " (took) }

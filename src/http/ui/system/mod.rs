@@ -17,6 +17,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
+    domain::whole_millis,
     http::api::sessions::page_of_sessions,
     store::{Node, Totals},
     tuning::NodeStatus,
@@ -110,7 +111,7 @@ fn commit(told: Option<&str>) -> Option<String> {
 }
 
 fn uptime(visit: &Visit) -> String {
-    duration(i64::try_from(visit.state().started.elapsed().as_millis()).unwrap_or(i64::MAX))
+    duration(whole_millis(visit.state().started.elapsed()))
 }
 
 fn away(visit: &Visit) -> Markup {
@@ -138,7 +139,7 @@ fn must_hold(visit: &Visit, totals: Option<&Totals>) -> Markup {
                         }
                         Some((at, took)) => {
                             "came back " (ago(at, visit.now)) ", in "
-                            (duration(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)))
+                            (duration(whole_millis(took)))
                         }
                         None => span.z { "not yet" },
                     }
