@@ -8,7 +8,7 @@ use super::{
     frame::{PageContent, PagePlace},
     parts::{
         Column, PageTable, Sign, StateMark, TableRow, Tone, ago, clock, command, copy_button,
-        link_button, note, number, outside,
+        link_button, note, number, number_of, outside, percent,
     },
     visit::Visit,
 };
@@ -97,22 +97,25 @@ fn waits(visit: &Visit, client: &ClientJson<'_>) -> Markup {
 /// How many of the answers that people looked at they rejected, and why.
 fn decisions(visit: &Visit, client: &str, decided: Option<&DecisionsJson>) -> Markup {
     let Some(decided) = decided.filter(|it| it.decided > 0) else { return html! {} };
+    let in_percent = |part: usize| {
+        html! { @if let Some(share) = percent(part, decided.decided) { (share) " %" } }
+    };
     let log = visit.to_with("/audit", &[("client", ""), ("action", "draft.reject")]);
     html! {
         section.sec aria-labelledby="decisions" {
             h2 #decisions { "What people decided" }
             p.sm.mut {
-                "about the newest " (count_of(decided.decided)) " drafts of " (client) " that somebody looked at"
+                "about the newest " (number_of(decided.decided)) " drafts of " (client) " that somebody looked at"
             }
             p.ut {
-                (count_of(decided.rejected)) " rejected, " b { (percent(decided.rejected, decided.decided)) " %" }
+                (number_of(decided.rejected)) " rejected, " b { (in_percent(decided.rejected)) }
                 @if visit.viewer.clients.is_none() { " " a.sm href=(log) { "Rejections in the audit log" } }
             }
             @if !decided.reasons.is_empty() {
                 dl.dl.ut {
                     @for (reason, count) in by_count(decided) {
                         dt { (reason) }
-                        dd { (count_of(count)) " " span.mut { (percent(count, decided.decided)) " %" } }
+                        dd { (number_of(count)) " " span.mut { (in_percent(count)) } }
                     }
                 }
             }
@@ -130,15 +133,6 @@ fn by_count(decided: &DecisionsJson) -> Vec<(&'static str, usize)> {
         decided.reasons.iter().map(|(word, count)| (in_words(word), *count)).collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     reasons
-}
-
-fn count_of(count: usize) -> Markup {
-    number(i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-/// How many of a hundred.
-fn percent(part: usize, of: usize) -> usize {
-    (part * 100 + of / 2).checked_div(of).unwrap_or_default()
 }
 
 /// The addresses to give to providers.

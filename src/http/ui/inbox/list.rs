@@ -4,13 +4,13 @@ use super::InboxShown;
 use crate::{
     domain::{Id, LeadStatus, Sentiment, Timestamp},
     http::{
-        api::{DECIDED_MAX, DecidedLately, InboxJson, InboxView},
+        api::{DECIDED_MAX, InboxJson, InboxView},
         ui::{
             command::{send_command, with_options},
             lead::{beginning, gate_text, many, name_of},
             parts::{
                 Sign, StateMark, Tone, at, choice, clock, command, copy_button, duration, field,
-                hidden_input, live_count, new_rows, outside, since,
+                hidden_input, live_count, new_rows, outside, percent, since,
             },
             visit::Visit,
         },
@@ -69,7 +69,7 @@ pub(super) fn tool(inbox: &InboxShown<'_>) -> Markup {
                     @if let Some(median) = lately.median_ms {
                         span title="from the draft to the decision" { ", median " (duration(median)) }
                     }
-                    @if let Some(share) = rejected_percent(lately) { ", " (share) " % rejected" }
+                    @if let Some(share) = percent(lately.count.saturating_sub(lately.approved), lately.count) { ", " (share) " % rejected" }
                     @if let Some(last) = lately.last_at { ", the last " (clock(last, visit.now)) }
                 }
             }
@@ -97,12 +97,6 @@ fn as_command(inbox: &InboxShown<'_>) -> Markup {
         }
     };
     copy_button("Copy as command", &command)
-}
-
-/// How many of a hundred decisions rejected; `None` if nothing was decided.
-fn rejected_percent(lately: &DecidedLately) -> Option<usize> {
-    let rejected = lately.count.saturating_sub(lately.approved);
-    (rejected * 100 + lately.count / 2).checked_div(lately.count)
 }
 
 /// The filters as a form, folded; and what is filtered by, each with a way to leave it out.
@@ -246,18 +240,5 @@ pub(super) fn address_of(visit: &Visit, (name, id): (&'static str, Id)) -> Strin
     match visit.given("cursor") {
         Some(cursor) => super::with_pair(&address, "cursor", cursor),
         None => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_of_rejections_is_a_whole_number() {
-        let of = |count: usize, approved: usize| {
-            rejected_percent(&DecidedLately { count, approved, ..DecidedLately::default() })
-        };
-        assert_eq!((of(0, 0), of(3, 3), of(3, 1), of(3, 0)), (None, Some(0), Some(67), Some(100)));
     }
 }

@@ -13,8 +13,8 @@ use crate::{
         ui::{
             PageResult,
             parts::{
-                ButtonLook, button, dialog, field, hidden_input, id, number, one_line, post_form,
-                with_query,
+                ButtonLook, button, dialog, field, hidden_input, id, number_of, one_line,
+                post_form, with_query,
             },
             visit::{RefusedForm, Visit},
         },
@@ -93,7 +93,7 @@ fn question(listed: &ListedJobs<'_>, matching: &MatchingJobs) -> Markup {
         p { (says(action)) }
         ul.sm.mt {
             @for job in &matching.examples { li { (example(visit, job)) } }
-            @if count > 3 { li.mut { "and " (number(i64::try_from(count - 3).unwrap_or(i64::MAX))) " more" } }
+            @if count > 3 { li.mut { "and " (number_of(count - 3)) " more" } }
         }
         (post_form(path, form))
     };

@@ -8,8 +8,8 @@ use crate::{
         problem::Problem,
         ui::{
             parts::{
-                Column, PageTable, TableRow, ago, clock, empty, id_link, number, older, one_line,
-                two, with_query,
+                Column, PageTable, TableRow, ago, clock, empty, id_link, number_of, older,
+                one_line, two, with_query,
             },
             visit::Visit,
         },
@@ -59,7 +59,7 @@ pub(super) async fn table(listed: &ListedJobs<'_>) -> Result<Markup, Problem> {
 
 fn shown(visit: &Visit, groups: &ErrorGroups) -> Markup {
     html! {
-        (number(i64::try_from(groups.counted).unwrap_or(i64::MAX))) " jobs, " (groups.groups.len()) " errors"
+        (number_of(groups.counted)) " jobs, " (groups.groups.len()) " errors"
         @if let Some(at) = groups.back_to() { " · looked back to " (clock(at, visit.now)) }
     }
 }
@@ -87,7 +87,7 @@ fn row(listed: &ListedJobs<'_>, group: &ErrorGroup) -> TableRow {
                 @if let Some(error) = &group.error { (one_line(super::first_line(error), SAMPLE_CHARS_MAX)) }
             }
         },
-        html! { b { (number(i64::try_from(group.count).unwrap_or(i64::MAX))) } },
+        html! { b { (number_of(group.count)) } },
         two(ago(group.first_at, visit.now), ago(group.last_at, visit.now)),
         html! { span.mono { (counted(&group.kinds)) } },
         counted(&group.clients),

@@ -4,7 +4,7 @@ use crate::{
     domain::{Timestamp, visible::visible},
     http::{
         api::{LeadJson, MessageJson},
-        ui::parts::{link_outside, number, one_line},
+        ui::parts::{link_outside, number_of, one_line},
     },
 };
 use maud::{Markup, html};
@@ -117,8 +117,7 @@ fn words(text: &str) -> Vec<&str> {
 
 /// `1 message`, `4 messages`.
 pub(in crate::http::ui) fn many(count: usize, what: &str) -> Markup {
-    let number = number(i64::try_from(count).unwrap_or(i64::MAX));
-    html! { (number) " " (what) @if count != 1 { "s" } }
+    html! { (number_of(count)) " " (what) @if count != 1 { "s" } }
 }
 
 #[cfg(test)]

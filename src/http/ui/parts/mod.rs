@@ -26,7 +26,7 @@ pub(super) use self::{
     live::{live, live_count},
     mark::{StateMark, Tone},
     note::{banner, command, copy_button, empty, new_rows, note, nothing_back_to, older},
-    number::{number, per_second, two},
+    number::{number, number_of, per_second, percent, two},
     sign::Sign,
     table::{Column, PageTable, TableRow},
     text::{TEXT_CHARS_MAX, long_text, one_line, outside},

@@ -10,6 +10,16 @@ pub(in crate::http::ui) fn number(count: i64) -> Markup {
     html! { (spelled(count)) }
 }
 
+/// The same of another type of counts: `usize`, `u64`.
+pub(in crate::http::ui) fn number_of(count: impl TryInto<i64>) -> Markup {
+    number(count.try_into().unwrap_or(i64::MAX))
+}
+
+/// How many of a hundred `part` is of `all`; `None` if there are none.
+pub(in crate::http::ui) fn percent(part: usize, all: usize) -> Option<usize> {
+    (part * 100 + all / 2).checked_div(all)
+}
+
 /// A rate: `8.4/s`.
 pub(in crate::http::ui) fn per_second(rate: f64) -> Markup {
     // What would be shown as 0.0 counts as zero.
@@ -58,7 +68,14 @@ mod tests {
             assert_eq!(spelled(count), text);
         }
         assert_eq!(number(0).into_string(), "<span class=\"z\">0</span>");
+        assert_eq!(number_of(1_000_usize).into_string(), "1,000");
         assert!(per_second(0.04).into_string().contains("0.0"));
         assert_eq!(per_second(8.44).into_string(), "8.4");
+    }
+
+    #[test]
+    fn a_share_is_a_whole_number_of_a_hundred() {
+        let shares = [(0, 0), (0, 3), (2, 3), (3, 3)].map(|(part, all)| percent(part, all));
+        assert_eq!(shares, [None, Some(0), Some(67), Some(100)]);
     }
 }

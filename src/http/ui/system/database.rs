@@ -2,7 +2,7 @@
 
 use crate::{
     http::ui::{
-        parts::{Sign, StateMark, Tone, duration, number, outside},
+        parts::{Sign, StateMark, Tone, duration, number, number_of, outside},
         visit::Visit,
     },
     store::DatabaseState,
@@ -22,7 +22,6 @@ pub(super) fn section(
 ) -> Markup {
     let store = &visit.state().store;
     let (busy, idle) = store.connections();
-    let count = |it: usize| number(i64::try_from(it).unwrap_or(i64::MAX));
     html! {
         section aria-labelledby="database" {
             h2 #database { "Database" }
@@ -32,7 +31,7 @@ pub(super) fn section(
                 dt { "Size" } dd { (told(state.map(size))) }
                 dt { "Oldest transaction" } dd { (oldest(state)) }
                 dt { "Answers" } dd { (answer_mark(is_fresh)) }
-                dt { "Connections" } dd { (count(busy)) " busy, " (count(idle)) " idle, of this node" }
+                dt { "Connections" } dd { (number_of(busy)) " busy, " (number_of(idle)) " idle, of this node" }
                 dt { "Outages seen" } dd { (number(i64::from(store.outages()))) }
                 dt { "Durability" }
                 dd {

@@ -13,7 +13,10 @@ use super::{
     command::copy_command,
     frame::{PageContent, PagePlace},
     health::{Health, wrong_list},
-    parts::{Sign, StateMark, Tone, ago, banner, clock, duration, note, number, outside, since},
+    parts::{
+        Sign, StateMark, Tone, ago, banner, clock, duration, note, number, number_of, outside,
+        since,
+    },
     visit::Visit,
 };
 use crate::{
@@ -148,7 +151,7 @@ fn must_hold(visit: &Visit, totals: Option<&Totals>) -> Markup {
                 dd { @if state.membership.leads(lease) { "this node" } @else { (leader(totals)) } }
                 dt { "Next pruning" } dd { (next_pruning(visit, lease)) }
                 dt { "Supervisor" } dd { "ticked " (ago(state.board.ticked_at(), visit.now)) }
-                dt { "Lost threads" } dd { (number(i64::try_from(state.board.lost_threads()).unwrap_or(i64::MAX))) }
+                dt { "Lost threads" } dd { (number_of(state.board.lost_threads())) }
                 dt { "Configuration" }
                 dd {
                     a href=(visit.to("/config")) { span.mono { (state.tuner.status().running.hash()) } }

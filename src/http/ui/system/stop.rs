@@ -4,7 +4,7 @@ use crate::http::{
     api::{SENDING_MAX, StopJson},
     ui::{
         parts::{
-            Column, PageTable, Sign, StateMark, TableRow, Tone, ago, duration, id_link, number,
+            Column, PageTable, Sign, StateMark, TableRow, Tone, ago, duration, id_link, number_of,
             since,
         },
         visit::Visit,
@@ -66,7 +66,7 @@ fn on_the_wire(visit: &Visit, sending: Option<usize>) -> Markup {
         @if count == 0 { "No send is on the wire, on any node." }
         @else {
             a href=(list) {
-                (number(i64::try_from(count).unwrap_or(i64::MAX))) @if count >= SENDING_MAX { "+" }
+                (number_of(count)) @if count >= SENDING_MAX { "+" }
                 @if count == 1 { " send is" } @else { " sends are" } " on the wire"
             }
             ", on all nodes together. One that is cut off there becomes uncertain, and is not sent twice."
