@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{Id, JobKind, Timestamp};
 use dashmap::DashMap;
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -437,6 +438,16 @@ impl Board {
         views
     }
 
+    /// How often actors were started again, by their type. It copies no names, since the history
+    /// asks each second, and there may be thousands of slots.
+    pub fn restarts(&self) -> HashMap<ActorType, u64> {
+        let mut counts = HashMap::new();
+        for post in self.posts.iter() {
+            *counts.entry(post.kind).or_default() += post.restarts.load(Ordering::Relaxed);
+        }
+        counts
+    }
+
     /// The place of a pool.
     pub fn pool(&self, kind: JobKind) -> Arc<PoolPost> {
         let make = || Arc::new(PoolPost::new(kind));
@@ -560,5 +571,22 @@ impl Board {
             // Woken or not, the condition is checked again.
             let _changed_or_not = tokio::time::timeout(CHECK_EVERY, self.changed.notified()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_are_counted_by_type() {
+        let (board, _downs) = Board::new();
+        let now = Timestamp::default();
+        for name in ["A/1", "A/2"] {
+            board.post(name, ActorType::Handler, "supervisor", now).restarted();
+        }
+        board.post("recorder", ActorType::Recorder, "supervisor", now);
+        let expected = HashMap::from([(ActorType::Handler, 2), (ActorType::Recorder, 0)]);
+        assert_eq!(board.restarts(), expected);
     }
 }

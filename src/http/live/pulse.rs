@@ -373,12 +373,9 @@ impl State {
 
 /// How often slots were started again, by kind, and other actors, by type.
 fn restarts(board: &Board) -> BTreeMap<&'static str, u64> {
-    let mut counts: BTreeMap<&'static str, u64> =
-        board.pools().iter().map(|pool| (pool.kind.0, pool.restarts)).collect();
-    for actor in board.actors().iter().filter(|actor| actor.kind != ActorType::Handler) {
-        *counts.entry(actor.kind.as_str()).or_default() += actor.restarts;
-    }
-    counts
+    let slots = board.pools().into_iter().map(|pool| (pool.kind.0, pool.restarts));
+    let others = board.restarts().into_iter().filter(|it| it.0 != ActorType::Handler);
+    slots.chain(others.map(|(kind, count)| (kind.as_str(), count))).collect()
 }
 
 /// The series of the history of a daemon with these channels and kinds of jobs.

@@ -273,11 +273,11 @@ fn with_restarts_lately(visit: &Visit, of: &str, count: Markup) -> Markup {
     let is_of = |name: &&SeriesName| matches!(name, SeriesName::Restarts(it) if *it == of);
     let names = history.names();
     let Some(name) = names.iter().find(is_of) else { return count };
-    let bars = bars(&history.numbers(name, HistorySpan::Hour), HistorySpan::Hour.step_seconds());
     let lately = history.count_within(name, 3_600);
     if lately == 0 {
         return count;
     }
+    let bars = bars(&history.numbers(name, HistorySpan::Hour), HistorySpan::Hour.step_seconds());
     let top = bars.iter().copied().fold(1.0, f64::max);
     two(count, html! { (mini_bars(&bars, top)) (lately) " in 1 h" })
 }
