@@ -248,12 +248,7 @@ impl Pulse {
                 Some(values::pools(&state.board.pools(), numbers, now))
             }
             Topic::Actors => Some(values::actors(&state.board.actors())),
-            Topic::Config => {
-                let config = state.config.get();
-                let is_set = |pool: &PoolView| config.pools.override_of(pool.kind.0).is_some();
-                let overrides = state.board.pools().iter().filter(|pool| is_set(pool)).count();
-                Some(values::config(&state.tuner.status(), overrides))
-            }
+            Topic::Config => Some(values::config(&state.tuner.status(), state.overridden_pools())),
             Topic::Drafts => totals.as_deref().map(values::drafts),
             Topic::Lead(_) | Topic::Job(_) => None,
         }
@@ -347,6 +342,13 @@ async fn objects_now(
 }
 
 impl State {
+    /// How many pools of this node have an override.
+    pub(in crate::http) fn overridden_pools(&self) -> usize {
+        let config = self.config.get();
+        let is_set = |pool: &&PoolView| config.pools.override_of(pool.kind.0).is_some();
+        self.board.pools().iter().filter(is_set).count()
+    }
+
     /// What a pool shows beside its place on the board.
     pub(in crate::http) fn pool_numbers(
         &self,

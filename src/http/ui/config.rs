@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     http::api::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
-    telemetry::pool_post::PoolView,
     tuning::ReloadOutcome,
 };
 use actix_web::HttpRequest;
@@ -183,13 +182,10 @@ fn done(visit: &Visit) -> Markup {
 /// Hidden elements that have the page fetched again once the configuration has changed.
 fn watch(visit: &Visit, view: &ConfigJson<'_>) -> Markup {
     let reloaded_at = view.last_reload.as_ref().map(|it| it.at.to_string()).unwrap_or_default();
-    let pools = &visit.state().config.get().pools;
-    let is_set = |pool: &PoolView| pools.override_of(pool.kind.0).is_some();
-    let overrides = visit.state().board.pools().iter().filter(|it| is_set(it)).count();
     html! {
         (live("config", "reloaded_at").whole(reloaded_at))
         (live("config", "applying").whole(view.applying.len()))
-        (live("config", "overrides").whole(overrides))
+        (live("config", "overrides").whole(visit.state().overridden_pools()))
     }
 }
 
