@@ -1,7 +1,7 @@
 //! `/clients`: the tenants of the configuration, and what waits and runs for each.
 
 use super::{
-    ApiResult, ApiState, no_such,
+    ApiResult, ApiState, if_read, no_such,
     objects::{self, List},
     query::Query,
 };
@@ -12,7 +12,7 @@ use crate::{
         admin,
         openapi::{ApiEndpoint, AutoReplyWord, PAGE, get},
     },
-    store::{ClientNumbers, DecisionOfPerson, StoreError, Totals, wall_clock},
+    store::{ClientNumbers, DecisionOfPerson, Totals, wall_clock},
 };
 use actix_web::{HttpRequest, web};
 use schemars::JsonSchema;
@@ -65,7 +65,7 @@ pub(super) async fn show(
     known.read_facts(&state, |id| id == path.as_str()).await;
     let client = known.list().into_iter().find(|it| it.id == path.as_str());
     let client = client.ok_or_else(|| no_such("client", &path))?;
-    let decisions = state.decisions_of(&path).await.ok();
+    let decisions = if known.is_counted() { state.decisions_of(&path).await } else { None };
     objects::object(ClientJson { decisions, ..client })
 }
 
@@ -83,16 +83,11 @@ pub(in crate::http) struct KnownClients {
 }
 
 impl ApiState {
-    /// What people decided about the newest drafts of a client.
-    ///
-    /// # Errors
-    /// If the database is away.
-    pub(in crate::http) async fn decisions_of(
-        &self,
-        client: &str,
-    ) -> Result<DecisionsJson, StoreError> {
+    /// What people decided about the newest drafts of a client; `None` if it was not read.
+    pub(in crate::http) async fn decisions_of(&self, client: &str) -> Option<DecisionsJson> {
         let channels = self.channels.iter().map(|it| it.0.to_owned()).collect();
-        Ok(DecisionsJson::of(&self.desk.decisions_of(client.to_owned(), channels).await?))
+        let decisions = self.desk.decisions_of(client.to_owned(), channels).await;
+        Some(DecisionsJson::of(&if_read(decisions, "decisions of a client")?))
     }
 
     /// The clients of the configuration, and those that are not in it and have jobs.
@@ -127,8 +122,8 @@ impl KnownClients {
             state.desk.client_numbers(ids, channels),
             state.desk.answer_times(answering)
         );
-        self.facts = facts.unwrap_or_default();
-        self.answer_times = answer_times.unwrap_or_default();
+        self.facts = if_read(facts, "numbers of clients").unwrap_or_default();
+        self.answer_times = if_read(answer_times, "times to answer of clients").unwrap_or_default();
     }
 
     /// The channels over which these clients send answers, as pairs of client and channel.

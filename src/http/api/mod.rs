@@ -179,6 +179,11 @@ impl fmt::Debug for ApiState {
     }
 }
 
+/// What was read for a part that an answer may lack. Why it was not read is logged.
+pub(super) fn if_read<T>(read: Result<T, impl fmt::Display>, what: &'static str) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!(%error, what, "a part of an answer was not read")).ok()
+}
+
 /// What the handlers of the API return.
 type ApiResult = Result<HttpResponse, Problem>;
 

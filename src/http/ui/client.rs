@@ -40,7 +40,7 @@ pub(super) async fn show(visit: Visit, path: web::Path<String>) -> PageResult {
         .find(|it| it.id == id)
         .ok_or_else(|| Problem::not_found("there is no client at this address"))?;
     let config = visit.state().config.get();
-    let decided = if known.is_counted() { visit.api().decisions_of(id).await.ok() } else { None };
+    let decided = if known.is_counted() { visit.api().decisions_of(id).await } else { None };
     let body = html! {
         p.crumb.sm { a href=(visit.to("/clients")) { "Clients" } }
         div.head {

@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{
     domain::whole_millis,
-    http::api::sessions::page_of_sessions,
+    http::api::{if_read, sessions::page_of_sessions},
     store::{Node, Totals},
     tuning::NodeStatus,
 };
 use actix_web::HttpRequest;
 use maud::{Markup, html};
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 /// How long the page waits for the database before it shows what was read last.
 const DATABASE_WAIT: Duration = Duration::from_millis(400);
@@ -41,24 +41,31 @@ const COMMIT: Option<&str> = option_env!("POSTROOM_COMMIT");
 /// So much of a commit is shown.
 const COMMIT_CHARS_MAX: usize = 12;
 
-/// What a page waits for, or `None` if that takes too long or fails.
-async fn in_time<T, E>(reading: impl Future<Output = Result<T, E>>) -> Option<T> {
-    tokio::time::timeout(DATABASE_WAIT, reading).await.ok().and_then(Result::ok)
+/// What the page waits for; `None` if that takes too long or fails. A failure is logged.
+async fn in_time<T, E: Display>(
+    what: &'static str,
+    reading: impl Future<Output = Result<T, E>>,
+) -> Option<T> {
+    let read = tokio::time::timeout(DATABASE_WAIT, reading).await.ok()?;
+    if_read(read, what)
 }
 
 /// `GET /system`.
 pub(super) async fn show(visit: Visit, request: HttpRequest) -> PageResult {
     visit.query(&[])?;
-    let fresh = in_time(visit.api().totals()).await;
+    let fresh = in_time("counts", visit.api().totals()).await;
     let is_fresh = fresh.is_some();
     let totals = fresh.or_else(|| visit.api().last_totals());
     // All are read at once, so that the page waits as long as for one.
     let (undurable, state, sending, sessions) = if is_fresh {
         tokio::join!(
-            in_time(visit.api().undurable()),
-            in_time(visit.api().database_state()),
-            in_time(visit.api().sending()),
-            in_time(page_of_sessions(visit.state(), &request, None, sessions::SESSIONS_MAX, None)),
+            in_time("durability", visit.api().undurable()),
+            in_time("state of the database", visit.api().database_state()),
+            in_time("sends on the wire", visit.api().sending()),
+            in_time(
+                "sessions",
+                page_of_sessions(visit.state(), &request, None, sessions::SESSIONS_MAX, None)
+            ),
         )
     } else {
         (None, None, None, None)
@@ -212,8 +219,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_too_long_is_not_waited_for() {
-        assert_eq!(in_time(async { Ok::<_, ()>(7) }).await, Some(7));
-        assert_eq!(in_time(async { Err::<i32, _>(()) }).await, None);
-        assert_eq!(in_time(std::future::pending::<Result<i32, ()>>()).await, None);
+        assert_eq!(in_time("", async { Ok::<_, String>(7) }).await, Some(7));
+        assert_eq!(in_time("", async { Err::<i32, _>("away") }).await, None);
+        assert_eq!(in_time("", std::future::pending::<Result<i32, String>>()).await, None);
     }
 }
