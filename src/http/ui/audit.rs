@@ -5,7 +5,7 @@ use super::{
     command::{copy_command, copy_labelled},
     frame::{PageContent, PagePlace},
     parts::{
-        ButtonLook, Column, PageTable, Sign, TableRow, button, choice, clock, command, empty,
+        ButtonLook, Column, PageTable, ROWS, Sign, TableRow, button, choice, clock, command, empty,
         field, id, new_rows, nothing_back_to, older, one_line, outside, two,
     },
     visit::Visit,
@@ -19,8 +19,6 @@ use maud::{Markup, html};
 /// The characters of a value that a row shows.
 const VALUE_CHARS: usize = 120;
 
-/// How many rows a page has if its address names no limit. Fifty would make it too heavy.
-const ROWS: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 /// The filters of the page, which are options of the command, too.

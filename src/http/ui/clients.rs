@@ -6,23 +6,21 @@ use super::{
     frame::{PageContent, PagePlace},
     overview::sent_in_a_day,
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, ago, banner, duration, empty, number,
-        older, outside, two,
+        Column, PageTable, ROWS, Sign, StateMark, TableRow, Tone, ago, banner, duration, empty,
+        number, older, outside, two,
     },
     visit::Visit,
 };
 use crate::http::api::ClientJson;
 use maud::{Markup, html};
 
-/// How many clients are on a page. Fifty would make it too heavy.
-const CLIENTS_MAX: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 
 /// `GET /clients`.
 pub(super) async fn show(visit: Visit) -> PageResult {
     let query = visit.query(&["limit", "cursor"])?;
-    let limit = query.limit_if_given()?.unwrap_or(CLIENTS_MAX);
+    let limit = query.limit_if_given()?.unwrap_or(ROWS);
     let cursor = query.text("cursor")?;
     // 1. Which clients.
     let mut known = visit.api().known_clients().await;

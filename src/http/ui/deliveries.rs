@@ -6,8 +6,8 @@ use super::{
     command::copy_command,
     frame::{PageContent, PagePlace},
     parts::{
-        Chip, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, chips, command, empty, id,
-        link_button, new_rows, note, number, older, outside,
+        Chip, Column, PageTable, ROWS, Sign, StateMark, TableRow, Tone, ago, chips, command, empty,
+        id, link_button, new_rows, note, number, older, outside,
     },
     sends::{ShownSends, account_note, mark, on_the_wire, troubled},
     visit::Visit,
@@ -21,8 +21,6 @@ use maud::{Markup, html};
 
 /// How many uncertain sends stand above the list.
 const UNCERTAIN_MAX: usize = 20;
-/// How many rows a page has if its address names no limit. Fifty would make it too heavy.
-const ROWS: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
 
@@ -138,7 +136,8 @@ fn status_chips(visit: &Visit, has_all: bool) -> Markup {
 
 fn list(visit: &Visit, sends: &ShownSends, is_uncertain: bool, has_all: bool) -> Markup {
     if !sends.rows.is_empty() {
-        // A send whose end gets unknown, or known, is another row of the same columns.
+        // While the page is shown, a send may become uncertain, or be settled. Its row is then
+        // replaced by one that must have as many columns.
         return table(visit, sends, "Deliveries", is_uncertain || has_all);
     }
     if is_uncertain {

@@ -7,8 +7,8 @@ use super::{
     frame::{PageContent, PagePlace},
     overview::webhooks_of_a_day,
     parts::{
-        ButtonLook, Chip, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, ago, button,
-        chips, choice, clock, command, dialog, empty, field, hidden_input, id, id_link,
+        ButtonLook, Chip, Column, PageTable, ROWS, Segment, Sign, StateMark, TableRow, Tone, ago,
+        button, chips, choice, clock, command, dialog, empty, field, hidden_input, id, id_link,
         link_button, new_rows, note, nothing_back_to, number, older, outside, post_form, segments,
         two,
     },
@@ -29,10 +29,6 @@ use std::collections::HashMap;
 
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
-
-/// How many items of the quarantine a page has if its address names no limit. Fifty would make it
-/// too heavy.
-const ITEMS: usize = 40;
 
 /// `GET /received`.
 pub(super) async fn show(visit: Visit) -> PageResult {
@@ -283,7 +279,7 @@ async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     if !is_of_any_status {
         filter.status = vec!["held".to_owned()];
     }
-    let (limit, cursor) = (query.limit_if_given()?.unwrap_or(ITEMS), query.cursor()?);
+    let (limit, cursor) = (query.limit_if_given()?.unwrap_or(ROWS), query.cursor()?);
     let is_held = filter.status == ["held"];
     let groups = if is_held && cursor.is_none() {
         held_groups(visit, filter.clone()).await?

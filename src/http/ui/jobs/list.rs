@@ -12,7 +12,7 @@ use crate::{
             frame::{PageContent, PagePlace},
             lead::many,
             parts::{
-                Chip, Column, PageTable, Segment, TableRow, ago, chips, choice, command,
+                Chip, Column, PageTable, ROWS, Segment, TableRow, ago, chips, choice, command,
                 copy_button, duration, empty, field, hidden_input, id, id_link, live, new_rows,
                 nothing_back_to, older, one_line, segments,
             },
@@ -28,12 +28,10 @@ use std::fmt::Write as _;
 const SELECTION: &str = "selection";
 /// The most characters of an error in a row.
 const ERROR_CHARS_MAX: usize = 90;
-/// How many rows a page has if its address names no limit. Fifty would make it too heavy.
-const ROWS: usize = 40;
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
-/// How many jobs a copied command names, at most.
-const SHOWN_BY_ID: usize = 20;
+/// The most jobs that a copied command shows by their ids.
+const COPIED_IDS_MAX: usize = 20;
 /// How many rows follow their jobs live.
 const FOLLOWED_MAX: usize = 50;
 
@@ -312,7 +310,7 @@ fn spent(job: &JobView, now: Timestamp) -> Markup {
     }
 }
 
-/// The list is empty: what would be here, and what fills it.
+/// What stands in the place of an empty list: what would be here, and what fills it.
 fn nothing(listed: &ListedJobs<'_>) -> Markup {
     let canary = listed.visit.state().board.canary();
     let canary = html! {
@@ -341,7 +339,7 @@ fn as_command(listed: &ListedJobs<'_>) -> String {
     let ids = &listed.filter.id;
     if !ids.is_empty() {
         let shown: Vec<String> =
-            ids.iter().take(SHOWN_BY_ID).map(|id| format!("postroom jobs show {id}")).collect();
+            ids.iter().take(COPIED_IDS_MAX).map(|id| format!("postroom jobs show {id}")).collect();
         return shown.join("\n");
     }
     let failed = (listed.is_by_error && listed.visit.given("status").is_none())

@@ -28,7 +28,7 @@ pub(super) use self::{
     note::{banner, command, copy_button, empty, new_rows, note, nothing_back_to, older},
     number::{number, number_of, per_second, percent, two},
     sign::Sign,
-    table::{Column, PageTable, TableRow},
+    table::{Column, PageTable, ROWS, TableRow},
     text::{TEXT_CHARS_MAX, long_text, one_line, outside},
     when::{ago, clock, duration, since},
 };

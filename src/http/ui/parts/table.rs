@@ -4,6 +4,10 @@
 use super::Sign;
 use maud::{Markup, Render, html};
 
+/// How many rows a list has if its address names no limit. With fifty, some pages would have more
+/// bytes than a page may have.
+pub(in crate::http::ui) const ROWS: usize = 40;
+
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http::ui) struct Column {
