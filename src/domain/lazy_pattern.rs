@@ -6,8 +6,8 @@ use std::{borrow::Cow, ops::Deref, sync::OnceLock};
 /// A pattern of the code.
 ///
 /// It is compiled when it is first used: most texts need few of the patterns, and to compile all of
-/// them costs more than to judge a thousand texts. Whoever makes a list of patterns tests that each
-/// of them is valid.
+/// them costs more than to judge a thousand texts. A pattern that is not valid panics at its first
+/// use, so a test uses each pattern that the code has.
 #[derive(Debug)]
 pub(crate) struct LazyPattern {
     text: Cow<'static, str>,

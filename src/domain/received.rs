@@ -14,7 +14,8 @@ pub const RECEIVED_OUTCOMES: [&str; 10] = [
     "draining",
 ];
 
-/// Those of [`RECEIVED_OUTCOMES`] that are stored: messages, and then webhooks in quarantine.
+/// Those of [`RECEIVED_OUTCOMES`] that are stored: the first two of messages, the third of webhooks
+/// in quarantine.
 pub const STORED_OUTCOMES: [&str; 3] = ["stored", "sent", "quarantined"];
 
 /// Those of [`RECEIVED_OUTCOMES`] that leave no row.

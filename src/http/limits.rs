@@ -100,7 +100,7 @@ impl Limits {
         }
     }
 
-    /// How much of its limit a client has used up now, on this node. It counts nothing.
+    /// How much of its limit a client has used up, on this node. To ask uses up nothing.
     pub(super) fn used_by(&self, client: &str, rate: Rate) -> u32 {
         let limit = self.clients.get(client).filter(|limit| limit.rate == rate);
         limit.map_or(0, |limit| limit.used(Instant::now()))
@@ -403,7 +403,7 @@ mod tests {
         let limit = limit_of(&limits.clients, "acme".to_owned(), rate);
         let used = |minutes: u64| limit.used(Instant::now() + Duration::from_secs(minutes * 60));
         assert_eq!((used(16), used(46), used(61)), (3, 1, 0));
-        // Another rate begins anew.
+        // Of another rate, nothing is used.
         assert_eq!(limits.used_by("acme", Rate::parse("5/h").expect("a rate")), 0);
     }
 

@@ -184,9 +184,9 @@ impl Reader {
     }
 }
 
-/// Reads these messages in one call. If that fails although the database is reachable, each is read
-/// alone, so that one that cannot be read does not fail the others.
-/// `asked` says of each message whether its thread is needed.
+/// Reads these messages in one call; `asked` says of each whether its thread is needed. If that
+/// fails although the database is reachable, each is read alone, so that one that cannot be read
+/// does not fail the others.
 async fn together(db: &Database, asked: BTreeMap<Id, bool>) -> HashMap<Id, Found> {
     let read =
         |asked: BTreeMap<Id, bool>| db.call(|db| async move { conversations(&db, &asked).await });

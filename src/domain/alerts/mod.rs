@@ -5,9 +5,9 @@
 //! daemon without Prometheus agree. What cannot be the same:
 //!
 //! - A process that is gone judges nothing: that it does not answer, or starts again and again, is
-//!   a part of `Down` for Prometheus only. Both know when a node is not ready; Prometheus by
-//!   `/readyz`, which asks the database, and the daemon by the last read of it.
-//! - A process knows the webhooks, the attempts and the canary of its own node. Prometheus sums up
+//!   a part of `Down` for Prometheus only. Both know when a node is not ready: Prometheus by
+//!   `postroom_ready`, for which each scrape asks the database, and the daemon by its last read.
+//! - A process knows the webhooks, the attempts and the canary of its own node. Prometheus adds up
 //!   those of all nodes, and takes the newest canary. What is counted in the database is of all
 //!   nodes for both.
 //! - Prometheus tells of each channel, kind or node on its own. Here an alert names the first, and

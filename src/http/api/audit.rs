@@ -52,8 +52,7 @@ pub(in crate::http) struct DecidedLately {
     pub(in crate::http) approved: usize,
     /// The last one.
     pub(in crate::http) last_at: Option<Timestamp>,
-    /// How long it took from the draft to the decision, in milliseconds: half of these took as
-    /// long, or less.
+    /// The median of the times from a draft to its decision, in milliseconds.
     pub(in crate::http) median_ms: Option<i64>,
 }
 
@@ -90,8 +89,9 @@ impl ApiState {
     }
 }
 
-/// The median of the times from drafts to their decisions. A draft that was written anew after its
-/// decision does not count, and neither does one that is gone.
+/// The median of the times from drafts to their decisions; the shorter of the two in the middle if
+/// their number is even. A draft that was regenerated after its decision does not count, nor does
+/// one that is gone.
 fn median_ms(decided: &[(Id, Timestamp)], made: &HashMap<Id, Timestamp>) -> Option<i64> {
     let took = |(draft, at): &(Id, Timestamp)| {
         let took = at.millis_since(*made.get(draft)?);
@@ -179,7 +179,7 @@ mod tests {
             (&[(1, 70)], Some(70)),
             (&[(1, 70), (2, 10)], Some(10)),
             (&[(1, 70), (2, 10), (3, 30)], Some(30)),
-            // Made anew since, and gone.
+            // One that was regenerated after its decision, and one that is gone.
             (&[(1, 70), (4, 400), (9, 5)], Some(70)),
         ] {
             let decided: Vec<(Id, Timestamp)> =

@@ -159,8 +159,8 @@ pub(in crate::http) async fn retry_one(
     id: Id,
     operator: Operator,
 ) -> Result<JobView, Problem> {
-    // It is recorded whatever the share: a person asked. Otherwise the run of a job that was
-    // cancelled before its first one might not be.
+    // It is recorded whatever the share, because a person asked: the next run of a job that was
+    // cancelled before its first one would otherwise be recorded by chance.
     let start = || SpanStart::new("retry job", SpanKind::Internal);
     let span = state.board.traces().always(start);
     span.set(names::MESSAGE_ID, id.to_string());

@@ -32,7 +32,8 @@ pub(in crate::http) const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// `GET /nodes`, newest first. `config_differs` says whether nodes that live have other
 /// configurations or versions than each other, sections that belong to a machine aside. Nothing is
-/// done about it. `stop` and `sending` say what a stop of the node that answers would meet.
+/// done about it. `stop` says what a stop of the node that answers would cut off, and `sending` how
+/// many sends are on the wire.
 pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &PAGE)?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
@@ -66,7 +67,7 @@ struct NodesJson<'a> {
     items: Vec<NodeDetailJson<'a>>,
     next_cursor: Option<RowKey>,
     config_differs: bool,
-    /// What a stop of the node that answers would meet now.
+    /// What a stop of the node that answers would cut off.
     stop: StopJson,
     /// How many deliveries are on the wire, on all nodes; 100 stands for more.
     sending: usize,

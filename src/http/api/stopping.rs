@@ -1,5 +1,5 @@
-//! What a stop of this node would meet: the jobs that run here, whether it waits long enough for
-//! them, and the sends whose end is on its way.
+//! What a stop of this node would cut off: the jobs that run here, whether it waits long enough for
+//! them, and the sends that are on the wire.
 
 use super::{ApiState, objects::RowKey};
 use crate::{
@@ -19,7 +19,7 @@ const NAMED_MAX: usize = 20;
 /// The most sends that are counted.
 pub(in crate::http) const SENDING_MAX: usize = 100;
 
-/// What a stop of this node would meet, were it told to stop now.
+/// The jobs that run on this node, and whether a stop that came now would cut them off.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(in crate::http) struct StopJson {
     /// How long a stop waits for jobs that run (`server.shutdown_timeout`).
@@ -38,7 +38,7 @@ pub(in crate::http) struct StopJson {
 pub(in crate::http) struct RunningJobJson {
     pub(in crate::http) job_id: RowKey,
     pub(in crate::http) kind: &'static str,
-    /// Since when it runs.
+    /// Since when its attempt runs.
     pub(in crate::http) since: Timestamp,
     /// When its attempt ends at the latest: the time-out of its kind.
     pub(in crate::http) until: Timestamp,
@@ -47,7 +47,7 @@ pub(in crate::http) struct RunningJobJson {
 }
 
 impl ApiState {
-    /// What a stop of this node would meet now. It asks no database.
+    /// The jobs that run on this node, and whether a stop would cut them off. It asks no database.
     pub(in crate::http) fn stop(&self) -> StopJson {
         let timeout = self.config.get().server.shutdown_timeout;
         stop(&self.board.actors(), &self.board.pools(), timeout, wall_clock())

@@ -357,7 +357,7 @@ impl State {
     ) -> PoolNumbers {
         let kind = pool.kind.0;
         let of_kind = kinds.map(|it| it.get(kind).copied().unwrap_or_default());
-        // The greatest of the last minute.
+        // The greatest value of the last minute, of which the history of an hour has six.
         let lately = |name: SeriesName| {
             let numbers = self.history.numbers(&name, HistorySpan::Hour);
             let minute = numbers.iter().rev().take(6).copied().filter(|it| !it.is_nan());

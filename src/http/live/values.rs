@@ -44,7 +44,7 @@ pub(in crate::http) struct PoolNumbers {
     pub(in crate::http) failed: u64,
     /// The 95th percentile of the wait of the last minute, in seconds.
     pub(in crate::http) wait_p95: Option<f64>,
-    /// The same of the time from start to end.
+    /// The 95th percentile of the time from start to end, of the last minute, in seconds.
     pub(in crate::http) run_p95: Option<f64>,
 }
 
@@ -91,7 +91,7 @@ pub(in crate::http) fn totals(here: &TotalsHere<'_>) -> LiveValues {
     values.put("verdict/wrong", here.verdict.wrong.len() + here.verdict.more);
     values.put("webhooks_per_second", rate(here.per_second.0));
     values.put("jobs_per_second", rate(here.per_second.1));
-    // A number, as a page hides the sign of what is none.
+    // As a number: a page hides a sign whose value is 0.
     values.put("config/refused", u8::from(here.is_config_refused));
     values.put("database", if here.database_answers { "there" } else { "away" });
     let Some(totals) = here.totals else { return values.0 };

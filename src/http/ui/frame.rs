@@ -227,7 +227,7 @@ struct RailNote {
     /// The key under which the count is told.
     live: &'static str,
     meaning: &'static str,
-    /// False if the count is there for readers of the screen only.
+    /// False if the count is hidden, and only read out by screen readers.
     is_counted: bool,
 }
 

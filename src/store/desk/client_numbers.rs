@@ -192,8 +192,8 @@ impl Desk {
     }
 }
 
-/// The median: half of them are as long, or shorter. A clock may have run ahead, so none is
-/// negative.
+/// The median; the shorter of the two in the middle if their number is even. It is not negative,
+/// although a clock may have run ahead.
 fn median(mut times: Vec<i64>) -> Option<i64> {
     times.sort_unstable();
     times.get(times.len().saturating_sub(1) / 2).map(|it| (*it).max(0))

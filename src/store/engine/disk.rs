@@ -61,7 +61,7 @@ impl Disk {
 
     /// How much room there is, in words; `None` if it is unknown.
     pub(in crate::store) fn room(&self) -> Option<String> {
-        self.space().map(told)
+        self.space().map(in_words)
     }
 
     fn space(&self) -> Option<Space> {
@@ -88,10 +88,11 @@ pub fn disk_trouble(url: &str) -> Option<String> {
 /// How much room the disk of the database's file has, in words. `None` if it is unknown, and on
 /// PostgreSQL.
 pub fn disk_room(url: &str) -> Option<String> {
-    space_of(Disk::of(url).directory.as_ref()?).map(told)
+    space_of(Disk::of(url).directory.as_ref()?).map(in_words)
 }
 
-fn told(space: Space) -> String {
+/// How much room there is, and how much must be kept.
+fn in_words(space: Space) -> String {
     let [free, total, floor] = [space.free, space.total, space.floor()]
         .map(|bytes| bytesize::ByteSize::b(bytes).to_string());
     format!("{free} of {total} are free, and webhooks are refused below {floor}")

@@ -335,8 +335,6 @@ struct AttemptRow<'a> {
     actor: Option<&'a str>,
     duration: Option<i64>,
     error: Option<&'a str>,
-    /// Most runs are not recorded, and cost no byte of the parameter.
-    #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
 }
 

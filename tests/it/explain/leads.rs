@@ -217,7 +217,8 @@ on_both_daemons! {
     /// A job that has run once, and is judged again: each reason as the page of the job tells it.
     async fn a_job_that_sends_says_what_else_it_waits_for(place: Place) {
         // Nobody is there, should it be sent after all.
-        const NOWHERE: &str = "send = { api_key = \"k-1\", base_url = \"http://127.0.0.1:9\", allow_private = true }\n";
+        const NOWHERE: &str = "send = { api_key = \"k-1\", base_url = \"http://127.0.0.1:9\", \
+            allow_private = true }\n";
         let config = |enabled: bool, send: &str| {
             format!("[sending]\nenabled = {enabled}\nundo = \"0s\"\n{CONFIG}{send}")
         };

@@ -101,8 +101,8 @@ fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
     }
 }
 
-/// The account that would send it: a number, an address or an account's id. That of the
-/// configuration, else the one that the lead has written to; `None` if neither tells.
+/// The account that would send it: the number of the configuration, else the address that the lead
+/// has written to, else the account or the mailbox of the configuration. `None` if none is known.
 fn sender(
     shown: &LeadShown<'_>,
     draft: &DraftJson<'_>,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_that_sends_is_that_of_the_configuration_else_the_one_written_to() {
+    fn the_account_that_sends_is_the_first_that_is_known() {
         let (number, to) = (Some("+15550100"), Some("sales@acme.example"));
         for (from, expected) in [
             (sent_from(number, to, Some("a-1"), None), Some("+15550100")),

@@ -1,4 +1,4 @@
-//! The tiles of the overview: numbers of now, each a link to what it counts.
+//! The tiles of the overview: numbers, each a link to what it counts.
 //!
 //! Where the page is limited to some clients, a tile counts those and links to their list. What is
 //! known of all clients only says so, and links to the list of all.
@@ -16,6 +16,9 @@ use crate::{
     store::{Backlog, COUNTED_MAX},
 };
 use maud::{Markup, html};
+
+/// What a tile says of a number that is not known.
+const NOT_COUNTED: &str = "not counted yet";
 
 /// A number that links to what it counts.
 struct Tile<'a> {
@@ -147,7 +150,7 @@ fn drafts<'a>(shown: &Shown<'_>) -> Tile<'a> {
         below: match oldest.filter(|_| waiting != Some(0)) {
             Some(at) => html! { "oldest " (since(at, shown.visit.now)) },
             None if waiting.is_some_and(|it| it > 0) => html! { "for a person" },
-            None if waiting.is_none() => html! { "not counted yet" },
+            None if waiting.is_none() => html! { (NOT_COUNTED) },
             None => html! { "none waits" },
         },
     }
@@ -158,7 +161,11 @@ fn uncertain<'a>(shown: &Shown<'_>) -> Tile<'a> {
         Some(of) => of.uncertain,
         None => shown.totals.as_ref().map(|it| it.deliveries_uncertain),
     };
-    let below = if uncertain == Some(0) { "every end is known" } else { "look, then settle" };
+    let below = match uncertain {
+        None => NOT_COUNTED,
+        Some(0) => "every end is known",
+        Some(_) => "look, then settle",
+    };
     Tile {
         href: shown.visit.to_with("/deliveries", &[("status", "uncertain")]),
         name: "Uncertain",
@@ -190,7 +197,11 @@ fn quarantined<'a>(shown: &Shown<'_>) -> Tile<'a> {
         Some(of) => of.quarantined,
         None => shown.totals.as_ref().map(|it| it.quarantined),
     };
-    let below = if held == Some(0) { "all was understood" } else { "not understood" };
+    let below = match held {
+        None => NOT_COUNTED,
+        Some(0) => "all was understood",
+        Some(_) => "not understood",
+    };
     Tile {
         href: shown.visit.to_with("/received", &[("tab", "quarantine")]),
         name: "Quarantined",

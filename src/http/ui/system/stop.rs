@@ -1,4 +1,4 @@
-//! What a stop of this node would meet: whether it may be restarted now.
+//! What a stop of this node would cut off: whether it may be restarted.
 
 use crate::http::{
     api::{SENDING_MAX, StopJson},
