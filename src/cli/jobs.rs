@@ -15,8 +15,8 @@ use crate::domain::JobStatus;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::Value;
 
-const RETRY_USAGE: &str = "postroom jobs retry <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
-const CANCEL_USAGE: &str = "postroom jobs cancel <ID>... | [--status STATUS] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
+const RETRY_USAGE: &str = "postroom jobs retry <ID>... | [--status STATE] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
+const CANCEL_USAGE: &str = "postroom jobs cancel <ID>... | [--status STATE] [--kind KIND] [--client ID] [--lead ID] [--error TEXT] [--dry-run | --yes]";
 
 #[derive(Subcommand)]
 pub(super) enum JobsCommand {

@@ -276,8 +276,8 @@ impl FilterSpec {
                     .value_name(name)
                     .value_parser(NonEmptyStringValueParser::new());
             }
-            FilterValues::Words(words) => {
-                arg.value_name("STATE").value_parser(PossibleValuesParser::new(words()))
+            FilterValues::Words(name, words) => {
+                arg.value_name(name).value_parser(PossibleValuesParser::new(words()))
             }
             FilterValues::Names(named) => arg
                 .value_name(named.value_name())

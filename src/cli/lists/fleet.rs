@@ -113,7 +113,7 @@ impl Listed for AuditList {
                 "By this person, `file`, `signal` or `postroom`; several with commas",
                 "NAME",
             ),
-            words("via", "That came this way", || Via::ALL.map(Via::as_str).to_vec()),
+            words("via", "WAY", "That came this way", || Via::ALL.map(Via::as_str).to_vec()),
             given("target", "To this key, kind or id; several with commas", "TARGET"),
             given(
                 "since",
@@ -153,7 +153,7 @@ impl Listed for ReceivedList {
         filters: &[
             CLIENT,
             CHANNEL,
-            words("outcome", "With this outcome", || RECEIVED_OUTCOMES.to_vec()),
+            words("outcome", "OUTCOME", "With this outcome", || RECEIVED_OUTCOMES.to_vec()),
             given(
                 "q",
                 "With this id of a request, of a provider or of ours, address or phone number",
@@ -200,10 +200,10 @@ impl Listed for ModelCallList {
             LEAD,
             given("job", "By this job; several with commas", "JOB"),
             given("kind", "By jobs of this kind; several with commas", "KIND"),
-            words("feature", "For this", || {
+            words("feature", "PURPOSE", "For this", || {
                 ModelCallFeature::ALL.map(ModelCallFeature::as_str).to_vec()
             }),
-            words("status", "That ended so", || {
+            words("status", "END", "That ended so", || {
                 ModelCallStatus::ALL.map(ModelCallStatus::as_str).to_vec()
             }),
             given(

@@ -23,13 +23,14 @@ pub(super) const WITH_IDS: [ListSpec; 7] = [
     OperationList::SPEC,
 ];
 
-/// A filter of words that both sides know.
+/// A filter of words that both sides know. The help has `name` in the place of a word.
 pub(super) const fn words(
     option: &'static str,
+    name: &'static str,
     help: &'static str,
     words: fn() -> Vec<&'static str>,
 ) -> FilterSpec {
-    let values = FilterValues::Words(words);
+    let values = FilterValues::Words(name, words);
     FilterSpec { option, parameter: option, help, values, default: None }
 }
 
@@ -73,7 +74,7 @@ impl Listed for JobList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", job_words),
+            words("status", "STATE", "In this state", job_words),
             names("kind", "Of this kind", Named::Kind),
             CLIENT,
             LEAD,
@@ -148,7 +149,9 @@ impl Listed for LeadList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", || LeadStatus::ALL.map(LeadStatus::as_str).to_vec()),
+            words("status", "STATE", "In this state", || {
+                LeadStatus::ALL.map(LeadStatus::as_str).to_vec()
+            }),
             CLIENT,
             FilterSpec {
                 option: "search",
@@ -217,7 +220,7 @@ impl Listed for MessageList {
             CLIENT,
             LEAD,
             CHANNEL,
-            words("direction", "Of this direction", || vec!["inbound", "outbound"]),
+            words("direction", "DIRECTION", "Of this direction", || vec!["inbound", "outbound"]),
         ],
         columns: &[
             column("id"),
@@ -274,7 +277,7 @@ impl Listed for DraftList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", || DRAFT_STATUSES.to_vec()),
+            words("status", "STATE", "In this state", || DRAFT_STATUSES.to_vec()),
             CLIENT,
             LEAD,
             CHANNEL,
@@ -331,7 +334,9 @@ impl Listed for DeliveryList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", || vec!["sending", "sent", "failed", "uncertain"]),
+            words("status", "STATE", "In this state", || {
+                vec!["sending", "sent", "failed", "uncertain"]
+            }),
             CLIENT,
             LEAD,
             CHANNEL,
@@ -402,7 +407,9 @@ impl Listed for QuarantineList {
         filters: &[
             FilterSpec {
                 default: Some("held"),
-                ..words("status", "In this state", || vec!["held", "replayed", "discarded"])
+                ..words("status", "STATE", "In this state", || {
+                    vec!["held", "replayed", "discarded"]
+                })
             },
             CLIENT,
             CHANNEL,
@@ -435,8 +442,12 @@ impl Listed for OperationList {
         id: "id",
         show: ShowBy::Path,
         filters: &[
-            words("status", "In this state", || vec!["running", "done", "stopped", "failed"]),
-            words("action", "With this action", || JobAction::ALL.map(JobAction::as_str).to_vec()),
+            words("status", "STATE", "In this state", || {
+                vec!["running", "done", "stopped", "failed"]
+            }),
+            words("action", "ACTION", "With this action", || {
+                JobAction::ALL.map(JobAction::as_str).to_vec()
+            }),
         ],
         columns: &[
             column("id"),

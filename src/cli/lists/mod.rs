@@ -94,8 +94,8 @@ pub(super) struct FilterSpec {
 /// What an option of a list takes.
 #[derive(Clone, Copy)]
 pub(super) enum FilterValues {
-    /// One or several of these words.
-    Words(fn() -> Vec<&'static str>),
+    /// One or several of these words, with their placeholder in the help.
+    Words(&'static str, fn() -> Vec<&'static str>),
     /// One or several names, which the daemon checks.
     Names(Named),
     /// One text, with its placeholder in the help.
