@@ -101,8 +101,9 @@ fn head(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
     }
 }
 
-/// The account that would send it: the number of the configuration, else the address that the lead
-/// has written to, else the account or the mailbox of the configuration. `None` if none is known.
+/// The account that would send it: the number of the configuration, else the only address that the
+/// lead has written to, else the account or the mailbox of the configuration. `None` if none is
+/// known.
 fn sender(
     shown: &LeadShown<'_>,
     draft: &DraftJson<'_>,
@@ -114,10 +115,17 @@ fn sender(
     let written_to: Option<Vec<Address>> = message.and_then(|it| it.to.read());
     sent_from(
         settings.and_then(|it| it.from_number.as_deref()),
-        written_to.into_iter().flatten().find_map(|it| it.address).as_deref(),
+        only_address(written_to.unwrap_or_default()).as_deref(),
         channel.and_then(|it| it.account.as_deref()),
         settings.and_then(|it| it.sender_email_id.as_deref()),
     )
+}
+
+/// The address, if there is one only: of several, any may be another person's.
+fn only_address(all: Vec<Address>) -> Option<String> {
+    let mut addresses = all.into_iter().filter_map(|it| it.address);
+    let first = addresses.next();
+    first.filter(|_| addresses.next().is_none())
 }
 
 fn sent_from(
@@ -400,6 +408,17 @@ mod tests {
         ] {
             assert_eq!(from.as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn of_several_addresses_none_is_taken_for_ours() {
+        let to = |addresses: &[&str]| {
+            let address =
+                |it: &&str| Address { address: Some((*it).to_owned()), ..Address::default() };
+            only_address(addresses.iter().map(address).collect())
+        };
+        assert_eq!(to(&["sales@acme.example"]).as_deref(), Some("sales@acme.example"));
+        assert_eq!((to(&[]), to(&["boss@lead.example", "sales@acme.example"])), (None, None));
     }
 
     #[test]
