@@ -374,7 +374,8 @@ pub(in crate::store) fn flag(row: &QueryResult, column: &str) -> Result<bool, St
     Ok(row.try_get::<i32>("", column)? != 0)
 }
 
-/// A duration as a parameter: whole milliseconds.
+/// A duration as a parameter: whole milliseconds. They are far below what the type holds, because
+/// statements add them to a time.
 pub(in crate::store) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
