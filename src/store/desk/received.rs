@@ -246,7 +246,7 @@ async fn find(
     found.messages.extend(by_provider.iter().map(|hit| hit.id));
     // 4. By the lead.
     let mut leads: BTreeSet<Id> = own.into_iter().collect();
-    leads.extend(leads_with(reader, channels, filter, &terms).await?.into_iter().take(LEADS_MAX));
+    leads.extend(leads_with(reader, channels, filter, &terms).await?);
     if !leads.is_empty() {
         let of_leads =
             MessageFilter { lead: leads.into_iter().collect(), ..MessageFilter::default() };
@@ -275,8 +275,8 @@ async fn leads_with(
     terms: &SearchTerms,
 ) -> Result<Vec<Id>, StoreError> {
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
-    let sought = search::identities(&clients, channels, terms);
-    ids(&search::leads_with(reader, &sought, LEADS_MAX).await?)
+    let sought = search::identities(channels, terms);
+    ids(&search::leads_with(reader, &clients, &sought, LEADS_MAX).await?)
 }
 
 /// What is sought in bodies that nobody has understood.

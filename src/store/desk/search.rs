@@ -11,11 +11,14 @@ use crate::store::engine::{
     StoreError,
     sessions::Sessions,
     sql::sql,
-    tx::{group, read},
+    tx::{column, group, read},
 };
 use sea_orm::QueryResult;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashSet},
+};
 
 sql! {
     /// The rows with an id. By primary keys.
@@ -45,12 +48,15 @@ sql! {
              and k.key >= $2 and k.key < $3 and substr(k.key, 1, length($2)) = $2 order by k.key limit $4) \
          order by m.id desc limit $4";
 
-    /// The leads with one of these identities, at most `$2`. By primary key.
+    /// The leads with one of these identities in one of these clients, newest first, at most `$3`.
+    /// Each pair is looked up by primary key. A subquery does so, because a join of the three might
+    /// read all identities of a client.
     static FIND_BY_IDENTITY =
-        "select 'lead' as type, i.lead_id as id, i.client_id, i.lead_id, i.kind, i.value \
-         from @rows($1, client_id text, kind text, value text) g \
-         join lead_identities i on i.client_id = g.client_id and i.kind = g.kind and i.value = g.value \
-         order by i.lead_id desc limit $2";
+        "select 'lead' as type, x.lead_id as id, x.client_id, x.lead_id, x.kind, x.value from ( \
+           select c.client_id, g.kind, g.value, (select i.lead_id from lead_identities i \
+             where i.client_id = c.client_id and i.kind = g.kind and i.value = g.value) as lead_id \
+           from @rows($1, client_id text) c cross join @rows($2, kind text, value text) g) x \
+         where x.lead_id is not null order by x.lead_id desc limit $3";
 
     /// What came with a request, before row `$2`: messages and webhooks in quarantine, newest
     /// first, at most `$3` of each. By `messages_by_request` and `quarantine_by_request`.
@@ -118,25 +124,36 @@ impl Desk {
 }
 
 /// A row of a group of identities.
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct IdentityLookUp<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) value: &'a str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct SoughtIdentity<'a> {
+    kind: &'a str,
+    value: &'a str,
 }
 
-/// The leads with one of these identities, at most `most` of each portion of the look-ups.
+/// The leads with one of these identities in one of these clients, newest first, at most `most`. A
+/// lead with two of them comes twice.
 pub(super) async fn leads_with(
     reader: &Sessions,
-    look_ups: &[IdentityLookUp<'_>],
+    clients: &BTreeSet<String>,
+    identities: &[SoughtIdentity<'_>],
     most: usize,
 ) -> Result<Vec<QueryResult>, StoreError> {
-    let mut rows = Vec::new();
-    for portion in look_ups.chunks(LOOKED_UP_MAX) {
-        let values = [group(portion)?, count(most)];
-        rows.extend(read(reader, &FIND_BY_IDENTITY, values).await?);
+    let clients: Vec<&String> = clients.iter().collect();
+    let mut found: Vec<(Id, QueryResult)> = Vec::new();
+    for portion in clients.chunks(clients_at_once(identities.len())) {
+        let values = [column("client_id", portion)?, group(identities)?, count(most)];
+        for row in read(reader, &FIND_BY_IDENTITY, values).await? {
+            found.push((row.try_get("", "id")?, row));
+        }
     }
-    Ok(rows)
+    // Each portion comes with its own newest leads.
+    found.sort_by_key(|(id, _)| Reverse(*id));
+    Ok(found.into_iter().take(most).map(|(_, row)| row).collect())
+}
+
+/// In how many clients one statement looks up as many identities.
+fn clients_at_once(identities: usize) -> usize {
+    (LOOKED_UP_MAX / identities.max(1)).max(1)
 }
 
 /// What came with a request, before this row, newest first: at most `most` messages, and as many
@@ -217,8 +234,8 @@ async fn find(
     found.extend(by_provider(reader, &terms.text, &[], &[]).await?);
     // 4. By identity.
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &[]).await?;
-    let sought = identities(&clients, channels, terms);
-    for row in &leads_with(reader, &sought, FOUND_MAX).await? {
+    let sought = identities(channels, terms);
+    for row in &leads_with(reader, &clients, &sought, FOUND_MAX).await? {
         found.push(SearchHit::from_row(row, None)?);
     }
     let mut seen = HashSet::new();
@@ -228,18 +245,50 @@ async fn find(
 
 /// Every identity that the text may be.
 pub(super) fn identities<'a>(
-    clients: &'a BTreeSet<String>,
     channels: &ChannelDirectory,
     terms: &'a SearchTerms,
-) -> Vec<IdentityLookUp<'a>> {
+) -> Vec<SoughtIdentity<'a>> {
     let mut all = Vec::new();
-    for client_id in clients {
-        for kind in channels.identities() {
-            let value =
-                |value: &'a String| IdentityLookUp { client_id, kind: kind.as_str(), value };
-            let possible = terms.identities.iter().filter(|it| kind.may_be(it));
-            all.extend(possible.map(value));
-        }
+    for kind in channels.identities() {
+        let possible = terms.identities.iter().filter(|it| kind.may_be(it));
+        all.extend(possible.map(|value| SoughtIdentity { kind: kind.as_str(), value }));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChannelFacts, ChannelName, IdentityKind, JobKind, Medium};
+
+    const PIGEON_RING: IdentityKind = IdentityKind::given_out("pigeon_ring");
+
+    #[test]
+    fn a_text_is_sought_only_as_what_it_may_be() {
+        let pigeon = ChannelFacts {
+            name: ChannelName("pigeon"),
+            medium: Medium::Text { parts: 1, chars: 9 },
+            post_process: JobKind("READ_A_NOTE"),
+            identities: &[PIGEON_RING],
+            settings: &[],
+            send: None,
+        };
+        let channels = ChannelDirectory::new([pigeon]);
+        let sought = |text: &str| {
+            let terms = SearchTerms::of(text);
+            let all = identities(&channels, &terms);
+            all.iter().map(|it| format!("{} {}", it.kind, it.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(sought("+12125550123"), ["phone +12125550123", "pigeon_ring 12125550123"]);
+        assert_eq!(sought("x@y.example"), ["email x@y.example", "pigeon_ring x@y.example"]);
+    }
+
+    #[test]
+    fn a_statement_looks_up_a_bounded_number_of_pairs() {
+        for (identities, clients) in
+            [(0, LOOKED_UP_MAX), (1, LOOKED_UP_MAX), (6, 3_333), (LOOKED_UP_MAX * 2, 1)]
+        {
+            assert_eq!(clients_at_once(identities), clients, "{identities} identities");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::support::leftovers::Leftover;
 use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
-    domain::{Id, JobStatus, LeadStatus, job::SELF_CHECK},
+    domain::{Id, JobStatus, LeadStatus, SearchTerms, job::SELF_CHECK},
     store::{
         DeliveryFilter, DraftFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter,
     },
@@ -348,6 +348,27 @@ on_both_databases! {
         let errors = desk.job(2).await.unwrap().unwrap().errors;
         let attempts: Vec<i64> = errors.iter().map(|it| it.attempt).collect();
         assert_eq!(attempts, (102..=301).collect::<Vec<i64>>(), "the newest, oldest first");
+    }
+
+    async fn a_search_finds_the_newest_leads_of_all_clients(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        // A lead of each client. All leads of `c49` were merged into others.
+        for (kind, value, of) in [("phone", "+13125550187", "n = 1 or n > 100"), ("ghl_contact", "13125550187", "n = 150")] {
+            db.execute(&format!(
+                "insert into lead_identities (client_id, kind, value, lead_id) \
+                 select case when n = 1 then 'rare' else 'c' || (n % 50) end, '{kind}', '{value}', n from {} where {of}",
+                numbers(&db, 150)
+            ))
+            .await;
+        }
+        let found = db.store.desk().search(SearchTerms::of("+1 (312) 555-0187")).await.unwrap();
+        let leads: Vec<Id> = found.iter().map(|hit| hit.id).collect();
+        let newest: Vec<Id> = (101..=150).rev().filter(|id| id % 50 != 49).collect();
+        assert_eq!(leads, newest, "50 identities: one lead has two of them, and the oldest is left out");
+        assert!(found.iter().all(|hit| hit.kind == "lead" && hit.lead_id == Some(hit.id)), "{found:?}");
+        let of = |id: Id| found.iter().find(|hit| hit.id == id).unwrap();
+        assert_eq!(of(148).client_id.as_deref(), Some("c48"));
+        assert_eq!(of(148).found_by, "phone");
     }
 
     /// A job of one client stands behind more jobs of another than one statement reads.

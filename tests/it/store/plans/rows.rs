@@ -636,6 +636,12 @@ fn explained() -> Vec<Row> {
 
 fn by_hand() -> Vec<Row> {
     let turns = |n: i64| json!({"client_id": format!("x{}", n + 100), "kind": INBOUND, "n": 3});
+    let all_clients = || {
+        let client = |n: i64| if n == 50 { "rare".to_owned() } else { format!("c{n}") };
+        these((0..=50).map(|n| json!({"client_id": client(n)})).collect())
+    };
+    let phone = |n: i64| json!({"kind": "phone", "value": format!("+1555{n}")});
+    let phones = |of: &[i64]| these(of.iter().map(|n| phone(*n)).collect());
     vec![
         // It looks into six tables.
         api("READ_JOBS", [ids(spread)]).a_row(60, 400).finds(300),
@@ -650,9 +656,17 @@ fn by_hand() -> Vec<Row> {
         api("FIND_BY_ID", [number(5)]).of(8),
         api(
             "FIND_BY_IDENTITY",
-            [group(|n| json!({"client_id": client(spread(n)), "kind": "phone", "value": format!("+1555{}", spread(n))})), number(50)],
+            [group(|n| json!({"client_id": format!("c{n}")})), phones(&[5]), number(50)],
         )
-        .finds(50),
+        .finds(1),
+        api("FIND_BY_IDENTITY", [all_clients(), phones(&[5, 7, 11, 13, 17, 19]), number(50)])
+            .note("of several identities")
+            .of(306)
+            .finds(6),
+        api("FIND_BY_IDENTITY", [all_clients(), group(|n| phone(spread(n))), number(50)])
+            .note("of many identities")
+            .of(51 * 300)
+            .finds(50),
         api("FIND_BY_REQUEST", [text("r777"), NEWEST, number(50)]).of(2).finds(2),
         writer("READ_DECIDED", [number(5)]).of(1).finds(1),
         api("READ_TRACES", [number(5)]).of(3).finds(1),
