@@ -241,12 +241,14 @@ async fn find(
     let own = terms.id;
     found.messages.extend(own);
     found.quarantined.extend(own);
-    // 3. By the provider's id.
-    let by_provider = search::by_provider(reader, text, &filter.client, &filter.channel).await?;
+    // 3. By the provider's id. Each message has a lead.
+    let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
+    let by_provider = search::by_provider(reader, text, &clients, &filter.channel).await?;
     found.messages.extend(by_provider.iter().map(|hit| hit.id));
     // 4. By the lead.
     let mut leads: BTreeSet<Id> = own.into_iter().collect();
-    leads.extend(leads_with(reader, channels, filter, &terms).await?);
+    let identities = search::identities(channels, &terms);
+    leads.extend(ids(&search::leads_with(reader, &clients, &identities, LEADS_MAX).await?)?);
     if !leads.is_empty() {
         let of_leads =
             MessageFilter { lead: leads.into_iter().collect(), ..MessageFilter::default() };
@@ -266,17 +268,6 @@ async fn find(
         found.quarantined.extend(sought::among(reader, &bounded, &[needle]).await?);
     }
     Ok(found)
-}
-
-async fn leads_with(
-    reader: &Sessions,
-    channels: &ChannelDirectory,
-    filter: &ReceivedFilter,
-    terms: &SearchTerms,
-) -> Result<Vec<Id>, StoreError> {
-    let clients = values::clients(reader, &CLIENTS_OF_LEADS, &filter.client).await?;
-    let sought = search::identities(channels, terms);
-    ids(&search::leads_with(reader, &clients, &sought, LEADS_MAX).await?)
 }
 
 /// What is sought in bodies that nobody has understood.

@@ -4,7 +4,7 @@
 use super::{
     Desk,
     jobs::count,
-    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS, CLIENTS_OF_MESSAGES},
+    values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS},
 };
 use crate::domain::{ChannelDirectory, Id, SearchTerms, event::KeyKind};
 use crate::store::engine::{
@@ -172,13 +172,13 @@ pub(super) async fn by_request(
     rows.iter().map(|row| SearchHit::from_row(row, Some("request_id"))).collect()
 }
 
-/// The messages to which a provider gave this id, in these clients and on these channels; in all if
-/// none are named. The id is a key, or the beginning of one: a channel whose provider uses an id
+/// The messages to which a provider gave this id, in these clients, and on these channels or on all
+/// if none are named. The id is a key, or the beginning of one: a channel whose provider uses an id
 /// twice makes its keys of the id, a colon and a hash.
 pub(super) async fn by_provider(
     reader: &Sessions,
     id: &str,
-    clients: &[String],
+    clients: &BTreeSet<String>,
     channels: &[String],
 ) -> Result<Vec<SearchHit>, StoreError> {
     #[derive(Serialize)]
@@ -190,8 +190,7 @@ pub(super) async fn by_provider(
     if id.is_empty() {
         return Ok(Vec::new());
     }
-    let clients = values::clients(reader, &CLIENTS_OF_MESSAGES, clients).await?;
-    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients, channels).await?;
+    let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients.clone(), channels).await?;
     let of_pair = |(client_id, channel)| {
         [KeyKind::Reply, KeyKind::Sent].map(|kind| KeyPlace {
             client_id,
@@ -230,10 +229,10 @@ async fn find(
     }
     // 2. By request.
     found.extend(by_request(reader, &terms.text, Id::MAX, FOUND_MAX).await?);
-    // 3. By the id that a provider gave a message.
-    found.extend(by_provider(reader, &terms.text, &[], &[]).await?);
-    // 4. By identity.
+    // 3. By the id that a provider gave a message. Each message has a lead.
     let clients = values::clients(reader, &CLIENTS_OF_LEADS, &[]).await?;
+    found.extend(by_provider(reader, &terms.text, &clients, &[]).await?);
+    // 4. By identity.
     let sought = identities(channels, terms);
     for row in &leads_with(reader, &clients, &sought, FOUND_MAX).await? {
         found.push(SearchHit::from_row(row, None)?);
