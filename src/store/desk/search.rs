@@ -6,7 +6,7 @@ use super::{
     jobs::count,
     values::{self, CHANNELS_OF_MESSAGES, CLIENTS_OF_LEADS},
 };
-use crate::domain::{ChannelDirectory, Id, SearchTerms, event::KeyKind};
+use crate::domain::{ChannelDirectory, Id, SearchTerms};
 use crate::store::engine::{
     StoreError,
     sessions::Sessions,
@@ -32,19 +32,20 @@ sql! {
          union all select 'operation', x.id, null, null from operations x where x.id = $1 \
          union all select 'node', x.id, null, null from nodes x where x.id = $1";
 
-    /// The messages that a key names. By primary keys.
+    /// The messages that a key of either kind (`KeyKind`) names. By primary keys.
     static FIND_BY_KEY =
         "select 'message' as type, m.id, m.client_id, m.lead_id \
-         from @rows($1, client_id text, channel text, kind text) g \
-         join message_keys k on k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind and k.key = $2 \
-         join messages m on m.id = k.message_id";
+         from @rows($1, client_id text, channel text) g join messages m on m.id @each( \
+           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel \
+             and k.kind in ('reply', 'sent') and k.key = $2)";
 
-    /// The messages with a key that begins with `$2`, at most `$4`. Such keys lie before `$3`. By
-    /// primary keys.
+    /// The messages with a key of either kind that begins with `$2`, at most `$4`. Such keys lie
+    /// before `$3`. By primary keys.
     static FIND_BY_KEY_START =
         "select 'message' as type, m.id, m.client_id, m.lead_id \
-         from @rows($1, client_id text, channel text, kind text) g join messages m on m.id @each( \
-           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel and k.kind = g.kind \
+         from @rows($1, client_id text, channel text) g cross join (select 'reply' as kind union all select 'sent') s \
+         join messages m on m.id @each( \
+           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel and k.kind = s.kind \
              and k.key >= $2 and k.key < $3 and substr(k.key, 1, length($2)) = $2 order by k.key limit $4) \
          order by m.id desc limit $4";
 
@@ -185,21 +186,14 @@ pub(super) async fn by_provider(
     struct KeyPlace<'a> {
         client_id: &'a str,
         channel: &'a str,
-        kind: &'static str,
     }
     if id.is_empty() {
         return Ok(Vec::new());
     }
     let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients.clone(), channels).await?;
-    let of_pair = |(client_id, channel)| {
-        [KeyKind::Reply, KeyKind::Sent].map(|kind| KeyPlace {
-            client_id,
-            channel,
-            kind: kind.as_str(),
-        })
-    };
-    let pairs = pairs.iter().map(|(client, channel)| (client.as_str(), channel.as_str()));
-    let places = group(&pairs.flat_map(of_pair).collect::<Vec<_>>())?;
+    let places: Vec<KeyPlace<'_>> =
+        pairs.iter().map(|(client_id, channel)| KeyPlace { client_id, channel }).collect();
+    let places = group(&places)?;
     let mut rows = read(reader, &FIND_BY_KEY, [places.clone(), id.into()]).await?;
     // A hash is of digits and small letters up to `f`, which come before `z` in every collation. A
     // short text would be the beginning of too many keys.

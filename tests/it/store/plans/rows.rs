@@ -788,8 +788,7 @@ fn lists() -> Vec<Row> {
     };
     let everybody: Vec<String> = (0..50).map(|n| client(n + 50)).collect();
     let places = || {
-        let place =
-            |client: &String| json!({"client_id": client, "channel": "sms", "kind": "reply"});
+        let place = |client: &String| json!({"client_id": client, "channel": "sms"});
         these(everybody.iter().map(place).collect())
     };
     let audit_of = |values: &[&str]| {
