@@ -23,8 +23,12 @@ const KEPT_TIMES: u32 = 20;
 const FAILURE_KEPT_TIMES: u32 = 5;
 /// But a failure is shared for at most this long: the database may be back.
 const FAILURE_KEPT_MAX: Duration = Duration::from_secs(5);
-/// And a result for at most this long.
+/// And a result for at most this long, or for four times as long as its read took if that is
+/// longer. So reading takes at most a fifth of the time.
 const KEPT_MAX: Duration = Duration::from_secs(10);
+const KEPT_TIMES_MIN: u32 = 4;
+/// But never for longer than this: the first read may have waited for a database that was away.
+const KEPT_LONGEST: Duration = Duration::from_secs(20);
 
 /// The last result of a read, which requests that came meanwhile share.
 #[derive(Debug)]
@@ -77,7 +81,8 @@ impl<T> LatestOutcome<T> {
         let kept = match &self.result {
             Ok(_) => {
                 let usual = self.before.map_or(took, |before| before.min(took));
-                (usual * KEPT_TIMES).clamp(KEPT, KEPT_MAX)
+                let least = (usual * KEPT_TIMES_MIN).min(KEPT_LONGEST);
+                (usual * KEPT_TIMES).clamp(KEPT, KEPT_MAX).max(least)
             }
             Err(_) => (took * FAILURE_KEPT_TIMES).min(FAILURE_KEPT_MAX),
         };
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn what_takes_long_to_read_is_kept_longer_and_a_failure_less_long() {
         for (took_ms, kept_s, failed_ms) in
-            [(0, 2, 0), (100, 2, 500), (2_000, 10, 5_000), (20_000, 10, 5_000)]
+            [(0, 2, 0), (100, 2, 500), (2_000, 10, 5_000), (4_000, 16, 5_000), (60_000, 20, 5_000)]
         {
             let started = Instant::now();
             let ended = started + Duration::from_millis(took_ms);

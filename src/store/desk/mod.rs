@@ -4,6 +4,7 @@
 //! webhook or job waits for a slow page. Its statements end after 2 s, with [`StoreError::Busy`].
 
 mod audit;
+mod backlog;
 pub(in crate::store) mod by_hand;
 mod client_numbers;
 mod database_state;
@@ -35,6 +36,7 @@ mod written;
 
 pub use self::{
     audit::{AuditFilter, AuditRow},
+    backlog::Backlog,
     by_hand::{JobAction, JobActionError},
     client_numbers::{COUNTED_MAX, ClientNumbers},
     database_state::DatabaseState,
@@ -51,7 +53,7 @@ pub use self::{
     marks::LeadMark,
     model_calls::{ModelCallFilter, ModelCallRow},
     opt_outs::{Lifting, OptOutRow},
-    overview::{Backlog, Totals, TroubledAccount},
+    overview::{Totals, TroubledAccount},
     people::{IdentityRow, LeadCursor, LeadDetail, LeadEntry, LeadFilter, LeadName, LeadRow},
     quarantine::{ListedQuarantine, QuarantineFilter, QuarantineRow},
     received::{BODIES_SEARCHED, ReceivedFilter, ReceivedMessage, ReceivedRow, ReceivedTables},
@@ -571,8 +573,8 @@ impl Desk {
         self.db.call(|db| async move { nodes::read_all(&db, db.api()).await }).await
     }
 
-    /// The counts of the overview. It reads the queue's small tables as a whole, so call it at most
-    /// every few seconds.
+    /// The counts of the overview. It reads the queue's small tables as a whole, portion by portion:
+    /// call it at most every few seconds.
     ///
     /// # Errors
     /// If the database is unreachable.

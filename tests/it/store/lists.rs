@@ -8,7 +8,7 @@ use super::{
 use crate::support::leftovers::Leftover;
 use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
-    domain::{Id, JobStatus, LeadStatus, SearchTerms, job::SELF_CHECK},
+    domain::{Id, JobStatus, LeadStatus, SearchTerms, Timestamp, job::SELF_CHECK},
     store::{
         DeliveryFilter, DraftFilter, JobFilter, LeadFilter, MessageFilter, Page, QuarantineFilter,
     },
@@ -390,5 +390,49 @@ on_both_databases! {
         };
         let page = db.store.desk().jobs(pending, 50, None).await.unwrap();
         assert_eq!((page.items.len(), page.next), (1, None));
+    }
+
+    /// Each table of the queue has more rows than one portion of a count.
+    async fn a_long_backlog_is_counted_as_it_is(db: Fixture) {
+        const ROWS: usize = 50_050;
+        db.may_leave(Leftover::Anything, "the tables of the queue are filled by themselves");
+        let (now, soon) = (instant(&db, 0), instant(&db, 3_600_000));
+        let (hour_ago, long_ago) = (instant(&db, -3_600_000), instant(&db, -7_200_000));
+        let of = "'K' || (n % 2), 'c' || (n % 3)";
+        for (table, values) in [
+            (
+                "job_ready (line, job_id, kind, client_id, turn, due_at, node)",
+                format!("-n, n, {of}, n, case when n = 50049 then {hour_ago} else {now} end, case when n % 1000 = 0 then 9 end"),
+            ),
+            ("job_blocked (line, pos, job_id, kind, client_id, run, spared)", format!("n % 7 + 1, n, 100000 + n, {of}, 0, 0")),
+            (
+                "job_later (job_id, run_at, line, kind, client_id, run, spared)",
+                format!("200000 + n, case when n = 50050 then {long_ago} else {soon} end, -200000 - n, {of}, 0, 0"),
+            ),
+        ] {
+            db.execute(&format!("insert into {table} select {values} from {}", numbers(&db, ROWS))).await;
+        }
+        let totals = db.store.desk().totals().await.unwrap();
+        let counted: Vec<String> = totals
+            .backlog
+            .iter()
+            .map(|it| format!("{} {} {} {}", it.kind, it.client_id, it.pending, it.running))
+            .collect();
+        let plain = "select kind || ' ' || client_id || ' ' || cast(sum(waits) as text) || ' ' || cast(sum(runs) as text) as found from ( \
+            select kind, client_id, case when node is null then 1 else 0 end as waits, case when node is null then 0 else 1 end as runs \
+              from job_ready union all select kind, client_id, 1, 0 from job_blocked union all select kind, client_id, 1, 0 from job_later) x \
+            group by kind, client_id order by kind, client_id";
+        assert_eq!(counted, db.texts(plain).await);
+        assert_eq!(totals.balance().pending, 3 * 50_050 - 50);
+        // The one that has been due longest, of all tables and portions.
+        let ms = |of: &str| if db.is_sqlite() { of.to_owned() } else { format!("cast(extract(epoch from {of}) * 1000 as bigint)") };
+        for (kind, client, oldest) in [
+            ("K1", "c0", format!("select {} from job_ready", ms("min(due_at)"))),
+            ("K0", "c1", format!("select {} from job_later", ms("min(run_at)"))),
+        ] {
+            let of_both = totals.backlog.iter().find(|it| it.kind == kind && it.client_id == client).unwrap();
+            let oldest = Timestamp::from_millis(db.number(&oldest).await);
+            assert_eq!(of_both.oldest_at, Some(oldest), "{kind} of {client}");
+        }
     }
 }

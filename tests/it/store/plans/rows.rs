@@ -231,6 +231,8 @@ const WINDOW: &str = "its rows are a large part of the table, and bounded";
 /// Before everything on a list.
 const NEWEST: Value = Value::Number(i64::MAX);
 const PAGE: Value = Value::Number(51);
+/// Before all rows of a table of the queue.
+const START: Value = Value::Number(-i64::MAX);
 
 /// Every statement, most of them once.
 pub(super) fn rows() -> Vec<Row> {
@@ -1066,12 +1068,30 @@ fn lists() -> Vec<Row> {
         api("CLIENTS_OF_DELIVERIES", []).of(60).finds(51),
         api("CHANNELS_OF_DELIVERIES", [rare_client()]).of(5).finds(1),
         api("LIST_OPERATIONS", [NEWEST, PAGE]).of(51).finds(51),
-        api("READ_BACKLOG", []).whole(
-            &["job_ready", "job_blocked", "job_later"],
-            "counts them, at most a twentieth of the time",
-            10_000,
-            30_000_000,
-        ),
+        api("READ_BACKLOG", [START, START, START, START, number(20_000)])
+            .note("the first portion")
+            .of(60_000)
+            .a_row(3, 100),
+        // Jobs of 50 clients in each table, the last follower, and the jobs that have ended.
+        api(
+            "READ_BACKLOG",
+            [
+                number(-(READY + 50_000)),
+                number(500),
+                number(0),
+                number(LATER + 50_000),
+                number(10_000),
+            ],
+        )
+        .note("a portion in the middle")
+        .of(30_000)
+        .a_row(3, 100)
+        .finds(152),
+        api("READ_BACKLOG", [NEWEST, NEWEST, NEWEST, NEWEST, number(20_000)])
+            .note("behind all rows, with 1,000 counts of nodes")
+            .of(1_000)
+            .a_row(1, 40)
+            .finds(1),
         // It looks at each session of the server.
         api("READ_STATE_POSTGRES", []).of(20).only_on_postgres().finds(1),
         api("READ_STATE_SQLITE", []).of(1).only_on_sqlite().finds(1),
