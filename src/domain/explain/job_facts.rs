@@ -75,6 +75,8 @@ pub struct StoredJob {
 pub struct StoredSend {
     /// The channel of the draft.
     pub channel: String,
+    /// True if a person has approved the draft.
+    pub is_by_person: bool,
     /// Until when the lead is snoozed. Only what a rule sends waits for that.
     pub snoozed_until: Option<Timestamp>,
     /// The pause of the account that sends it.

@@ -39,7 +39,7 @@ pub(super) fn waiting(facts: &JobFacts) -> Option<Explanation> {
         let explanation = explanation.until(pause.until).fact("account", quoted(&pause.channel));
         return Some(explanation.fact("account_state", quoted(&pause.state)));
     }
-    let until = send.snoozed_until.filter(|until| *until > now)?;
+    let until = send.snoozed_until.filter(|until| !send.is_by_person && *until > now)?;
     let sentence = format!(
         "Job {id} sends nothing, because its lead is snoozed until {}. {again}",
         when(until, now)

@@ -967,6 +967,7 @@ fn a_job_that_sends_says_what_it_waits_for() {
         channel: "sms".to_owned(),
         pause: Some(pause(state)),
         snoozed_until: Some(NOW.plus_millis(1)),
+        is_by_person: false,
     };
     let said = |facts: &JobFacts| {
         let it = explain_job(facts);
@@ -984,6 +985,11 @@ fn a_job_that_sends_says_what_it_waits_for() {
     let (reason, sentence, _) = said(&facts("AUTO_SEND_DELAYED", paused("rate_limited")));
     assert_eq!(reason, "lead_snoozed");
     assert!(sentence.contains("because its lead is snoozed until 14:03:11 UTC"), "{sentence}");
+    // What a person has approved is sent although the lead is snoozed.
+    let snoozed = StoredSend { pause: None, ..paused("rate_limited") };
+    assert_eq!(said(&facts("DELIVER_REPLY", snoozed.clone())).0, "lead_snoozed");
+    let by_person = StoredSend { is_by_person: true, ..snoozed };
+    assert_eq!(said(&facts("DELIVER_REPLY", by_person)).0, "later");
     let mut unset = facts("DELIVER_REPLY", paused("rate_limited"));
     unset.no_settings = Some("channels.sms.send".to_owned());
     let (reason, sentence, todo) = said(&unset);

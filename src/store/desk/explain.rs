@@ -13,7 +13,7 @@ use crate::domain::{
     },
     job::{AUTO_SEND_DELAYED, DELIVER_REPLY},
     lead::Barriers,
-    sending::DeliveryStatus,
+    sending::{BY_RULE, DeliveryStatus},
 };
 use crate::store::{
     engine::{
@@ -111,7 +111,7 @@ sql! {
 
     /// What may keep a draft from being sent. By primary keys.
     static READ_SEND_OBSTACLES =
-        "select d.channel, @ms(l.snoozed_until) as snoozed_until, \
+        "select d.channel, d.status, d.decided_by, @ms(l.snoozed_until) as snoozed_until, \
            a.state as account_state, a.reason as account_reason, @ms(a.paused_until) as paused_until \
          from drafts d join leads l on l.id = d.lead_id \
            left join send_accounts a on a.client_id = d.client_id and a.channel = d.channel where d.id = $1";
@@ -329,8 +329,11 @@ async fn job_alone(
 async fn stored_send(snapshot: &Snapshot, draft_id: Id) -> Result<Option<StoredSend>, StoreError> {
     let rows = snapshot.all(&READ_SEND_OBSTACLES, [draft_id.into()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
+    let status: String = row.try_get("", "status")?;
+    let decided_by: Option<String> = row.try_get("", "decided_by")?;
     Ok(Some(StoredSend {
         channel: row.try_get("", "channel")?,
+        is_by_person: status != "pending" && decided_by.as_deref() != Some(BY_RULE),
         snoozed_until: instant(row, "snoozed_until")?,
         pause: account_pause(row)?,
     }))

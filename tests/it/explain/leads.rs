@@ -251,9 +251,13 @@ on_both_daemons! {
         says(&paused, &["sends nothing, because the account of sms has sent too much (429 of the provider): nothing is sent through it until "]);
         assert_eq!((fact(&paused, "account"), fact(&paused, "account_state")), ("sms".into(), "rate_limited".into()));
 
-        // The pause is over, and its lead is snoozed.
+        // The pause is over, and its lead is snoozed. What a person approved does not wait for it.
         peek.execute(&format!("update leads set snoozed_until = (select {hour} from drafts where id = {draft}) where id = {lead}")).await;
         peek.execute("delete from send_accounts").await;
+        let free = explained_as("later").await;
+        says(&free, &[&format!("Job {job} was postponed, because what it needs was away.")]);
+        // What a rule approved does.
+        peek.execute(&format!("update drafts set decided_by = 'automatic_reply' where id = {draft}")).await;
         let snoozed = explained_as("lead_snoozed").await;
         says(&snoozed, &["sends nothing, because its lead is snoozed until ", "It is judged again at "]);
         assert!(snoozed["until"].is_string(), "{snoozed}");
