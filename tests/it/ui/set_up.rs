@@ -190,7 +190,7 @@ async fn stop_is_told(place: Place) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn config_and_system_answer_without_the_database() {
+async fn config_system_and_clients_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let (daemon, proxy) = place.start_behind_proxy(CONFIG).await;
     page(&daemon, "/system").await.lacks("The database does not answer");
@@ -206,12 +206,25 @@ async fn config_and_system_answer_without_the_database() {
     away.has("What is grey here was read before.").has("class=\"stale\"");
     away.has("If this node is stopped now").has("is not known now");
     page(&daemon, "/config").await.has("test.toml:").has("Check and reload");
-    proxy.set(Way::Open);
-    eventually(Duration::from_secs(60), async || {
-        let system = page(&daemon, "/system").await;
-        (!system.html.contains("The database does not answer")).then_some(())
+    // The clients of the file, without what is stored for them.
+    let clients = eventually(Duration::from_secs(30), async || {
+        let clients = page(&daemon, "/clients").await;
+        let is_away = clients.html.contains("The database does not answer.");
+        (clients.status == 200 && is_away).then_some(clients)
     })
     .await;
+    clients
+        .has("What is configured is shown")
+        .has("href=\"/clients/quiet\"")
+        .has("class=\"stale\"");
+    proxy.set(Way::Open);
+    for path in ["/system", "/clients"] {
+        eventually(Duration::from_secs(60), async || {
+            let shown = page(&daemon, path).await;
+            (!shown.html.contains("The database does not answer")).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
