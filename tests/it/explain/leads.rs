@@ -10,6 +10,7 @@ use crate::{
         leftovers::Leftover,
         web::{ask, sms},
     },
+    ui::checked,
 };
 use postroom::registry;
 use serde_json::Value;
@@ -73,6 +74,18 @@ fn steps(explanation: &Value) -> Vec<(String, String)> {
 
 fn of(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(step, reason)| ((*step).to_owned(), (*reason).to_owned())).collect()
+}
+
+/// Checks that the newest message of a lead stands at this step, and that the page of the lead says
+/// so by the step's name there.
+async fn stands_at(daemon: &Inside, lead: &str, step: &str, name: &str) {
+    let explanation = explained(daemon, lead).await;
+    assert_eq!(steps(&explanation).last().unwrap().0, step, "{explanation}");
+    let request = daemon.prepare(&format!("/leads/{lead}")).header("accept", "text/html");
+    let page = checked(request.send().await.unwrap()).await;
+    let (_, here) = page.html.split_once("aria-current=\"step\"").expect("a step");
+    let (here, _) = here.split_once("</li>").unwrap();
+    assert!(here.contains(&format!("<b>{name}</b>")), "{name} is not in {here}");
 }
 
 on_both_daemons! {
@@ -146,6 +159,7 @@ on_both_daemons! {
         let scheduled = explained_as(&daemon, &lead, "scheduled").await;
         says(&scheduled, &[&format!("Draft {draft} was approved by "), " It is sent at ", " and can be taken back until then."]);
         assert_eq!(scheduled["messages"][0]["job"]["reason"], "later", "{scheduled}");
+        stands_at(&daemon, &lead, "due", "Due").await;
         peek.execute(&format!("update drafts set send_at = created_at where id = {draft}")).await;
         let approved = explained_as(&daemon, &lead, "approved").await;
         says(&approved, &[" was stored for later: it is due at "]);
@@ -161,6 +175,7 @@ on_both_daemons! {
         says(&paused, &["the account of sms is not accepted by its provider (401 of the provider): nothing is sent through it until "]);
         let job = paused["messages"][0]["job"]["links"][0]["id"].clone();
         assert!(job.is_string(), "{paused}");
+        assert_eq!(steps(&paused), of(&[("due", "account_paused")]));
         peek.execute("delete from send_accounts").await;
 
         // Its job is cancelled while it waits: the draft says so.
@@ -179,8 +194,9 @@ on_both_daemons! {
         let uncertain = explained_as(&daemon, &lead, "uncertain").await;
         says(&uncertain, &[&format!("Nobody knows whether draft {draft} was sent. The last that is known: cut off.")]);
         assert!(uncertain["what_to_do"].as_str().unwrap().contains("`postroom deliveries resolve 81 --not-sent`"), "{uncertain}");
+        stands_at(&daemon, &lead, "sent", "Sent").await;
         peek.execute("update deliveries set status = 'sending'").await;
-        explained_as(&daemon, &lead, "sending").await;
+        assert_eq!(steps(&explained_as(&daemon, &lead, "sending").await), of(&[("sent", "sending")]));
         peek.execute("update deliveries set status = 'failed', error = '422 no such chat'").await;
         peek.execute(&format!("update drafts set status = 'approved', blocked_by = 'delivery_failed' where id = {draft}")).await;
         says(&explained_as(&daemon, &lead, "delivery_failed").await, &["was not sent: 422 no such chat."]);
@@ -188,12 +204,14 @@ on_both_daemons! {
         // A person, and the lead.
         peek.execute(&format!("update drafts set status = 'rejected', note = 'too pushy' where id = {draft}")).await;
         says(&explained_as(&daemon, &lead, "rejected").await, &["The reason: too pushy."]);
+        stands_at(&daemon, &lead, "gate", "Gate and person").await;
         for (by, reason) in [("opt_out", "opted_out"), ("bounce", "bounced")] {
             peek.execute(&format!("update drafts set decided_by = '{by}' where id = {draft}")).await;
             assert_eq!(explained(&daemon, &lead).await["reason"], reason);
         }
         peek.execute(&format!("update drafts set status = 'superseded' where id = {draft}")).await;
         assert_eq!(explained(&daemon, &lead).await["reason"], "superseded");
+        stands_at(&daemon, &lead, "draft", "Draft").await;
     }
 
     async fn sending_that_is_switched_off_and_a_job_that_waits_for_it_are_told(place: Place) {
@@ -281,5 +299,6 @@ on_both_daemons! {
             peek.execute(&format!("delete from {table}")).await;
         }
         assert_eq!(explained(&daemon, &lead).await["reason"], "no_job");
+        stands_at(&daemon, &lead, "judged", "Judged").await;
     }
 }
