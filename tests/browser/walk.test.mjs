@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Browser } from './support/browser.mjs';
+import { Browser, settled } from './support/browser.mjs';
 import { Daemon, PEOPLE, clients, eventually, fakeProvider } from './support/daemon.mjs';
 import { Axe, pale, tooWide } from './support/look.mjs';
 
@@ -20,10 +20,15 @@ before(async () => {
   const config = `${PEOPLE}[sending]\nundo = "0s"\n${clients(provider.base)}`;
   [daemon, browser] = await Promise.all([Daemon.start(config), Browser.start()]);
   const last = await fill();
+  const job = `/jobs/${last.job_ids[0]}`;
+  const [held, uncertain] = [await one('/quarantine'), await one('/deliveries', '?status=uncertain')];
   pages = [
-    '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', `/jobs/${last.job_ids[0]}`, '/pools',
-    '/actors', '/received', '/received?tab=quarantine', await one('/quarantine'), '/deliveries', await one('/deliveries'),
-    '/clients', '/clients/acme', '/config', '/system', '/audit', '/search?q=nobody%40example.com', '/login',
+    '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', job, '/pools', '/actors', '/received',
+    '/received?tab=quarantine', held, '/deliveries', uncertain, '/clients', '/clients/acme', '/config', '/system', '/audit',
+    '/search?q=nobody%40example.com', '/login',
+    // The questions before something is done, as open dialogs.
+    '/jobs?client=acme&ask=retry', `${job}?ask=cancel`, '/pools?ask=size&kind=DELIVER_REPLY', '/pools?ask=pause&kind=DELIVER_REPLY',
+    `/received?tab=quarantine&ask=discard&group=${held.split('/')[2]}`, `${held}?ask=discard`, `${uncertain}?ask=sent`,
   ];
   if (shots) fs.mkdirSync(shots, { recursive: true });
 });
@@ -66,8 +71,8 @@ async function fill() {
 }
 
 /// The page of the first thing of a list.
-async function one(list) {
-  const { items } = await daemon.api(list);
+async function one(list, query = '') {
+  const { items } = await daemon.api(list + query);
   return `${list}/${items[0].id}`;
 }
 
@@ -78,9 +83,7 @@ async function walk(width) {
   const page = await browser.as(daemon, 'dana', size);
   const axe = await Axe.in(page);
   const seen = { statuses: [], axe: [], sideways: [], pale: [] };
-  for (const where of pages) {
-    const answer = await page.goto(daemon.base + where, { waitUntil: 'load' });
-    if (answer.status() !== 200 || (await page.locator('h1').count()) !== 1) seen.statuses.push(`${where}: ${answer.status()}`);
+  const look = async (where) => {
     for (const scheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme: scheme });
       const at = `${where} at ${width}, ${scheme}`;
@@ -88,11 +91,17 @@ async function walk(width) {
       if (wide > 0) seen.sideways.push(`${at}: by ${wide} px`);
       for (const it of await axe.violations(scheme === 'light' ? undefined : OF_COLOURS)) seen.axe.push(`${at}: ${it}`);
       for (const it of await pale(page)) seen.pale.push(`${at}: ${it}`);
-      const file = shots && path.join(shots, `${name(where)}-${width}-${scheme}.png`);
+      const file = shots && where.startsWith('/') && path.join(shots, `${name(where)}-${width}-${scheme}.png`);
       if (file && !kept.has(file)) await page.screenshot({ path: file });
       kept.add(file);
     }
     await page.emulateMedia({ colorScheme: 'light' });
+  };
+  for (const where of pages) {
+    const answer = await page.goto(daemon.base + where, { waitUntil: 'load' });
+    if (answer.status() !== 200 || (await page.locator('h1').count()) !== 1) seen.statuses.push(`${where}: ${answer.status()}`);
+    if (where.includes('ask=')) await page.locator('dialog:modal').waitFor();
+    await look(where);
     if (isPhone) {
       await page.setViewportSize({ width: 320, height: 844 });
       const wide = await tooWide(page);
@@ -100,6 +109,12 @@ async function walk(width) {
       await page.setViewportSize(size.viewport);
     }
   }
+  // The list of keys is a dialog that the script makes.
+  await page.goto(`${daemon.base}/jobs`);
+  await settled(page);
+  await page.keyboard.press('?');
+  await page.locator('dialog:modal').waitFor();
+  await look('the keys of /jobs');
   await page.context().close();
   return seen;
 }
