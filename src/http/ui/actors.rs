@@ -312,7 +312,13 @@ fn unfolded(visit: &Visit, slots: &[&ActorView]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::{domain::Timestamp, http::ui::parts::assert_told_apart};
+
+    #[test]
+    fn every_state_of_an_actor_has_a_mark_of_its_own() {
+        let states = [ActorState::Idle, ActorState::Busy, ActorState::BackingOff, ActorState::Dead];
+        assert_told_apart(&states.map(mark), &[]);
+    }
 
     fn actor(name: &str, kind: ActorType, parent: &'static str) -> ActorView {
         ActorView {

@@ -344,6 +344,12 @@ pub(super) async fn change_group(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ui::parts::assert_told_apart;
+
+    #[test]
+    fn every_state_of_an_item_has_a_mark_of_its_own() {
+        assert_told_apart(&["held", "replayed", "discarded"].map(mark), &[]);
+    }
 
     #[test]
     fn items_alike_are_one_group_and_the_largest_comes_first() {

@@ -113,6 +113,12 @@ pub(super) fn account_note(account: &TroubledAccount, now: Timestamp) -> Markup 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{domain::sending::DeliveryStatus, http::ui::parts::assert_told_apart};
+
+    #[test]
+    fn every_state_of_a_delivery_has_a_mark_of_its_own() {
+        assert_told_apart(&DeliveryStatus::ALL.map(|it| mark(it.as_str())), &[]);
+    }
 
     #[test]
     fn a_lead_is_called_by_its_name_else_by_its_address() {

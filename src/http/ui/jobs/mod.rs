@@ -91,6 +91,7 @@ fn first_line(error: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ui::parts::assert_told_apart;
 
     #[test]
     fn a_form_leads_back_to_its_list_without_what_it_chose() {
@@ -111,6 +112,9 @@ mod tests {
 
     #[test]
     fn every_state_has_a_mark_of_its_own() {
+        let marks: Vec<StateMark> =
+            JobState::ALL.map(mark).into_iter().chain([StateMark::CLAIMED]).collect();
+        assert_told_apart(&marks, &[]);
         let words: Vec<&str> = JobState::ALL.map(|it| mark(it).word).into();
         assert_eq!(words, JobState::ALL.map(JobState::as_str));
     }

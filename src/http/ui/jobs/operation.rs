@@ -63,20 +63,26 @@ impl FollowedOperation {
     }
 }
 
+/// The mark of an operation's state.
+fn mark(status: &str, is_stopping: bool) -> StateMark {
+    match status {
+        "running" if is_stopping => StateMark::new(Tone::Warn, Sign::Pause, "stopping"),
+        "running" => StateMark::new(Tone::Busy, Sign::Run, "running"),
+        "done" => StateMark::new(Tone::Good, Sign::Ok, "done"),
+        "stopped" => StateMark::new(Tone::Wait, Sign::Cancelled, "stopped"),
+        _ => StateMark::new(Tone::Bad, Sign::Fail, "failed"),
+    }
+}
+
 fn strip(row: &OperationRow) -> Markup {
     let is_retry = row.action == "retry";
-    let (mark, verb) = match row.status.as_str() {
-        "running" if row.is_stopping => (StateMark::new(Tone::Warn, Sign::Pause, "stopping"), ""),
-        "running" => (
-            StateMark::new(Tone::Busy, Sign::Run, "running"),
-            if is_retry { "Retrying" } else { "Cancelling" },
-        ),
-        "done" => (
-            StateMark::new(Tone::Good, Sign::Ok, "done"),
-            if is_retry { "Retried" } else { "Cancelled" },
-        ),
-        "stopped" => (StateMark::new(Tone::Wait, Sign::Cancelled, "stopped"), ""),
-        _ => (StateMark::new(Tone::Bad, Sign::Fail, "failed"), ""),
+    let mark = mark(&row.status, row.is_stopping);
+    let verb = match (mark.word, is_retry) {
+        ("running", true) => "Retrying",
+        ("running", false) => "Cancelling",
+        ("done", true) => "Retried",
+        ("done", false) => "Cancelled",
+        _ => "",
     };
     let reached = row.done.saturating_add(row.skipped);
     let total = row.total.max(reached);
@@ -138,6 +144,13 @@ pub(in crate::http::ui) async fn stop(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ui::parts::assert_told_apart;
+
+    #[test]
+    fn every_state_of_an_operation_has_a_mark_of_its_own() {
+        let states = ["running", "done", "stopped", "failed"].map(|it| mark(it, false));
+        assert_told_apart(&[&states[..], &[mark("running", true)]].concat(), &[]);
+    }
 
     #[test]
     fn progress_is_a_bar_of_attributes() {

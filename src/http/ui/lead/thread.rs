@@ -8,7 +8,10 @@ use crate::{
     domain::Timestamp,
     http::{
         api::{DeliveryJson, DraftJson, MessageJson},
-        ui::parts::{Sign, StateMark, TEXT_CHARS_MAX, Tone, clock, id_link, outside, trace_link},
+        ui::{
+            parts::{Sign, StateMark, TEXT_CHARS_MAX, Tone, clock, id_link, outside, trace_link},
+            sends,
+        },
     },
 };
 use maud::{Markup, html};
@@ -21,18 +24,9 @@ pub(in crate::http::ui) fn draft_mark(status: &str) -> StateMark {
         "sending" => StateMark::new(Tone::Busy, Sign::Run, "sending"),
         "sent" => StateMark::new(Tone::Good, Sign::Ok, "sent"),
         "rejected" => StateMark::new(Tone::Wait, Sign::Cancelled, "rejected"),
-        "superseded" => StateMark::new(Tone::Wait, Sign::Cancelled, "superseded"),
+        // Another one lies over it.
+        "superseded" => StateMark::new(Tone::Wait, Sign::Copy, "superseded"),
         _ => StateMark::new(Tone::Unsure, Sign::Unsure, "not known"),
-    }
-}
-
-/// The mark of a delivery's status.
-fn delivery_mark(status: &str) -> StateMark {
-    match status {
-        "sending" => StateMark::new(Tone::Busy, Sign::Run, "sending"),
-        "sent" => StateMark::new(Tone::Good, Sign::Ok, "sent"),
-        "failed" => StateMark::new(Tone::Bad, Sign::Fail, "failed"),
-        _ => StateMark::UNCERTAIN,
     }
 }
 
@@ -108,7 +102,7 @@ fn outbound_state(message: &MessageJson<'_>, delivery: Option<&DeliveryJson<'_>>
         @if message.failed_at.is_some() {
             (StateMark::new(Tone::Bad, Sign::Fail, "did not arrive").badge())
         } @else if let Some(delivery) = delivery {
-            (delivery_mark(delivery.status).quiet())
+            (sends::mark(delivery.status).quiet())
             @if let Some(error) = delivery.error { (outside(error)) }
             (id_link("/deliveries", delivery.id.0))
         } @else {
@@ -181,5 +175,17 @@ fn unsent(shown: &LeadShown<'_>, draft: &DraftJson<'_>) -> Markup {
                 @if let Some(why) = draft.blocked_by { "blocked: " (why) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{http::ui::parts::assert_told_apart, store::DRAFT_STATUSES};
+
+    #[test]
+    fn every_state_of_a_draft_has_a_mark_of_its_own() {
+        let marks = DRAFT_STATUSES.map(draft_mark);
+        assert_told_apart(&[&marks[..], &[draft_mark("of a later version")]].concat(), &[]);
     }
 }

@@ -94,3 +94,17 @@ impl StateMark {
         html! { span.sg.(self.tone.class()) { (self.sign) " " (self.word) } }
     }
 }
+
+/// Checks that states which stand beside each other are told apart without their colours: each has
+/// a word and a sign of its own. Those that are called one of `alike` may share a sign.
+#[cfg(test)]
+#[track_caller]
+pub(in crate::http::ui) fn assert_told_apart(marks: &[StateMark], alike: &[&str]) {
+    for (number, mark) in marks.iter().enumerate() {
+        for other in marks.iter().skip(number + 1) {
+            assert_ne!(mark.word, other.word, "the word of two states");
+            let are_alike = [mark, other].iter().all(|it| alike.contains(&it.word));
+            assert!(are_alike || mark.sign != other.sign, "{mark:?} and {other:?} have one sign");
+        }
+    }
+}

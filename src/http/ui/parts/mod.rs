@@ -34,6 +34,9 @@ pub(super) use self::{
 };
 
 #[cfg(test)]
+pub(super) use self::mark::assert_told_apart;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Timestamp;

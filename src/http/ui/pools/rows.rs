@@ -97,6 +97,9 @@ fn lately(visit: &Visit, kind: &str) -> (Option<String>, Option<String>) {
     (numbers.wait_p95.map(seconds), numbers.run_p95.map(seconds))
 }
 
+/// Slots that it no longer has still run a job.
+const SHRINKING: StateMark = StateMark::new(Tone::Busy, Sign::Run, "shrinking");
+
 fn state(pool: &PoolJson, now: Timestamp) -> Markup {
     match (pool.state, pool.resumes_at) {
         ("paused", _) => StateMark::PAUSED.badge(),
@@ -104,7 +107,7 @@ fn state(pool: &PoolJson, now: Timestamp) -> Markup {
             html! { (StateMark::BACKING_OFF.badge()) " until " (clock(at, now)) }
         }
         ("backing_off", None) => StateMark::BACKING_OFF.badge(),
-        _ if pool.leaving > 0 => StateMark::new(Tone::Busy, Sign::Run, "shrinking").quiet(),
+        _ if pool.leaving > 0 => SHRINKING.quiet(),
         _ => StateMark::RUNNING.quiet(),
     }
 }
@@ -237,6 +240,13 @@ fn buttons(visit: &Visit, pool: &PoolJson) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ui::parts::assert_told_apart;
+
+    #[test]
+    fn every_state_of_a_pool_has_a_mark_of_its_own() {
+        let marks = [StateMark::PAUSED, StateMark::BACKING_OFF, SHRINKING, StateMark::RUNNING];
+        assert_told_apart(&marks, &[]);
+    }
 
     #[test]
     fn a_pool_that_backs_off_says_until_when() {

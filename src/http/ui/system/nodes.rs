@@ -98,12 +98,15 @@ fn busy_of(view: &NodeDetailJson<'_>) -> Option<(usize, usize)> {
     (!pools.is_empty()).then(|| (sum(|it| it.busy), sum(|it| it.size)))
 }
 
+const SILENT: StateMark = StateMark::new(Tone::Warn, Sign::Unsure, "silent");
+const DRAINING: StateMark = StateMark::new(Tone::Busy, Sign::Pause, "draining");
+
 fn state(node: &Node, view: &NodeDetailJson<'_>, own: Id) -> Markup {
     let is_draining = view.status.as_ref().is_some_and(|it| it.draining);
     if node.id != own && node.silent > NODE_SILENT_MAX {
-        StateMark::new(Tone::Warn, Sign::Unsure, "silent").badge()
+        SILENT.badge()
     } else if is_draining {
-        StateMark::new(Tone::Busy, Sign::Pause, "draining").badge()
+        DRAINING.badge()
     } else {
         StateMark::RUNNING.quiet()
     }
@@ -124,8 +127,14 @@ fn configuration(visit: &Visit, view: &NodeDetailJson<'_>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ui::parts::assert_told_apart;
     use crate::{domain::Timestamp, tuning::NodeStatus};
     use std::time::Duration;
+
+    #[test]
+    fn every_state_of_a_node_has_a_mark_of_its_own() {
+        assert_told_apart(&[SILENT, DRAINING, StateMark::RUNNING], &[]);
+    }
 
     fn node(version: &str, silent: Duration) -> Node {
         let status = NodeStatus {
