@@ -383,7 +383,7 @@ on_both_daemons! {
         assert_eq!(all.items()[3]["ended"], "user");
     }
 
-    async fn a_stream_ends_with_its_session(place: Place) {
+    async fn a_stream_ends_with_its_session_and_a_viewer_may_end_their_own(place: Place) {
         let daemon = place.start(USERS).await;
         let vic = Browser::signed_in(&daemon, VIC).await;
         let open = async |browser: &Browser<'_>| {
@@ -401,6 +401,17 @@ on_both_daemons! {
         // The other session's stream goes on.
         assert!(others.chunk().await.unwrap().is_some());
         assert_eq!(other.get("/api/v1/pools").await.status, 200);
+        // A viewer ends a session of their own by the form of the page, and nobody else's.
+        let vic = Browser::signed_in(&daemon, VIC).await;
+        let newest = |sessions: Vec<Value>| sessions[0]["id"].as_str().unwrap().to_owned();
+        let (own, of_kim) = (newest(vic.sessions().await), newest(other.sessions().await));
+        let system = vic.get("/system").await;
+        let revoke = |id: &str| format!("/sessions/{id}/revoke");
+        let has_form = |id: &str| system.text.contains(&format!("action=\"{}\"", revoke(id)));
+        assert_eq!((has_form(&own), has_form(&of_kim)), (true, false), "{}", system.text);
+        assert_eq!(ask(vic.post(&revoke(&of_kim))).await.status, 404);
+        assert_eq!(ask(vic.post(&revoke(&own))).await.status, 303);
+        assert_eq!((vic.get("/").await.status, other.get("/").await.status), (302, 200));
     }
 }
 
