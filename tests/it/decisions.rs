@@ -195,16 +195,21 @@ on_both_daemons! {
         let status = |args: &[&str]| json_of(&daemon, args)["status"].as_str().unwrap_or_default().to_owned();
         let shown = || status(&["drafts", "show", draft]);
 
-        printed(&daemon, &["drafts", "edit", draft, "--body", LONG]);
+        // What changes something prints what it has changed.
+        let edited = json_of(&daemon, &["drafts", "edit", draft, "--body", LONG]);
+        assert_eq!(edited["items"][0]["body"], LONG, "{edited}");
         assert_eq!(json_of(&daemon, &["drafts", "show", draft])["body"], LONG);
+        printed(&daemon, &["drafts", "approve", draft]);
         for (args, expected) in [
             (&["drafts", "approve", draft][..], "approved"),
             (&["drafts", "undo", draft], "pending"),
+            (&["drafts", "snooze", draft, "--until", "4h"], "pending"),
             (&["drafts", "reject", draft, "--note", "too pushy"], "rejected"),
             (&["drafts", "regenerate", draft], "pending"),
             (&["drafts", "approve", draft], "approved"),
         ] {
-            printed(&daemon, args);
+            let changed = json_of(&daemon, args);
+            assert_eq!((&changed["items"][0]["id"], &changed["items"][0]["status"]), (&draft.into(), &expected.into()), "{args:?}");
             assert_eq!(shown(), expected, "{args:?}");
         }
         // What the API refuses ends the command without success.
@@ -214,13 +219,14 @@ on_both_daemons! {
         put_uncertain(&peek, 81, draft).await;
         assert_eq!(json_of(&daemon, &["deliveries", "list"])["items"][0]["id"], "81");
         assert_eq!(status(&["deliveries", "show", "81"]), "uncertain");
-        printed(&daemon, &["deliveries", "resolve", "81", "--not-sent", "--note", "not there"]);
+        let resolved = json_of(&daemon, &["deliveries", "resolve", "81", "--not-sent", "--note", "not there"]);
+        assert_eq!(resolved["items"][0]["status"], "failed", "{resolved}");
         assert_eq!((status(&["deliveries", "show", "81"]), shown()), ("failed".to_owned(), "approved".to_owned()));
 
         // The command says whether the tag is an opt-out: without its flag it is none.
         printed(&daemon, &["messages", "retag", message, "Blacklist"]);
         assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"], Value::Null);
-        printed(&daemon, &["messages", "retag", message, "Blacklist", "--opt-out", "--note", "on the phone"]);
+        json_of(&daemon, &["messages", "retag", message, "Blacklist", "--opt-out", "--note", "on the phone"]);
         assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"]["reason"], "on the phone");
         let lines = printed(&daemon, &["examples", "export"]);
         let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
@@ -231,13 +237,13 @@ on_both_daemons! {
         for note in ["by letter", "by fax"] {
             printed(&daemon, &["leads", "opt-out", lead, "--note", note]);
         }
-        printed(&daemon, &["leads", "lift-opt-out", lead, "--all", "--note", "a mistake"]);
-        printed(&daemon, &["leads", "opt-out", lead, "--note", "by phone"]);
+        json_of(&daemon, &["leads", "lift-opt-out", lead, "--all", "--note", "a mistake"]);
+        json_of(&daemon, &["leads", "opt-out", lead, "--note", "by phone"]);
         assert_eq!(json_of(&daemon, &["leads", "show", lead])["opted_out"]["reason"], "by phone");
         assert_eq!(json_of(&daemon, &["calls", "list"])["items"], json!([]));
-        let export: Value = serde_json::from_str(&printed(&daemon, &["leads", "export", lead])).unwrap();
+        let export = json_of(&daemon, &["leads", "export", lead]);
         assert_eq!((&export["calls"], &export["deliveries"][0]["id"]), (&json!([]), &"81".into()));
-        printed(&daemon, &["leads", "erase", lead, "--note", "request 12", "--yes"]);
+        json_of(&daemon, &["leads", "erase", lead, "--note", "request 12", "--yes"]);
         assert_eq!(command(&daemon, &["leads", "show", lead]).status.code(), Some(1));
     }
 }

@@ -38,6 +38,61 @@ const LISTS: [(&str, &str); 14] = [
     ("audit", "id"),
     ("calls", "id"),
 ];
+/// What else prints a document with `--json`, in an order in which all of it succeeds, with its
+/// arguments. Capitals stand for an id.
+const OTHERS: [(&str, &str); 19] = [
+    ("jobs stats", ""),
+    ("jobs explain", "JOB"),
+    ("leads explain", "LEAD"),
+    ("examples list", ""),
+    ("quarantine replay", "--all --dry-run"),
+    ("quarantine discard", "--all --dry-run"),
+    ("config check", ""),
+    ("config show", ""),
+    ("config explain", "ingest.batch_max"),
+    ("login-link", ""),
+    ("reload", ""),
+    ("pools pause", "SMS_INBOUND_POST_PROCESS"),
+    ("send", "sms"),
+    ("jobs cancel", "--kind SMS_INBOUND_POST_PROCESS --yes"),
+    ("operations show", "OPERATION"),
+    ("jobs retry", "--status cancelled --yes"),
+    ("pools resize", "SMS_INBOUND_POST_PROCESS 3"),
+    ("pools resume", "SMS_INBOUND_POST_PROCESS"),
+    ("backup", "copy-of-all.db"),
+];
+/// Commands whose documents other tests read: of `decisions`, `tuning`, `system::doctor`, `model`,
+/// and others of `cli`.
+const ELSEWHERE: [&str; 20] = [
+    "analyst evaluate",
+    "config diff",
+    "deliveries resolve",
+    "doctor",
+    "drafts approve",
+    "drafts edit",
+    "drafts regenerate",
+    "drafts reject",
+    "drafts snooze",
+    "drafts undo",
+    "leads erase",
+    "leads export",
+    "leads lift-opt-out",
+    "leads opt-out",
+    "messages retag",
+    "migrate down",
+    "migrate fresh",
+    "migrate status",
+    "migrate up",
+    "pools reset",
+];
+/// Commands that have the option, and whose document no test reads.
+const UNREAD: [(&str, &str); 5] = [
+    ("bench", "it measures for seconds"),
+    ("events", "it prints lines"),
+    ("examples export", "it prints lines"),
+    ("operations stop", "it needs an operation that still runs"),
+    ("top", "it has none, and says so"),
+];
 const CONFIGS: [&str; 4] = ["--config", "harness.toml", "--config", "test.toml"];
 /// More messages than a page of `--all` has.
 const MANY: usize = 520;
@@ -61,6 +116,63 @@ fn lines(text: &str) -> Vec<Value> {
 
 fn ids(items: &[Value], id: &str) -> Vec<String> {
     items.iter().map(|item| item[id].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Runs each of [`OTHERS`]: each prints one object.
+async fn others_print_documents(daemon: &Daemon) {
+    let first = async |path: &str| {
+        let listed = ask(daemon.api(Method::GET, path)).await;
+        listed.items()[0]["id"].as_str().expect("an id").to_owned()
+    };
+    for (name, rest) in OTHERS {
+        let mut args: Vec<String> = name.split(' ').map(str::to_owned).collect();
+        for word in rest.split_whitespace() {
+            args.push(match word {
+                "JOB" => first("/jobs").await,
+                "LEAD" => first("/leads").await,
+                "OPERATION" => first("/operations").await,
+                word => word.to_owned(),
+            });
+        }
+        args.push("--json".to_owned());
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (out, _) = ends_with(0, &command(daemon, &args));
+        let printed: Result<Value, _> = serde_json::from_str(&out);
+        assert!(printed.is_ok_and(|it| it.is_object()), "{args:?}: {out}");
+    }
+    all_done(daemon).await;
+}
+
+/// The commands that have the option `--json`, by the page that is made of their definitions.
+fn commands_with_json() -> BTreeSet<String> {
+    let page = include_str!("../../../docs/COMMANDS.md");
+    let (mut names, mut name) = (BTreeSet::new(), None);
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix("### `postroom ") {
+            let words = heading.trim_end_matches('`').split(' ');
+            let words: Vec<&str> = words.take_while(|it| !it.starts_with(['<', '['])).collect();
+            name = Some(words.join(" "));
+        } else if line.starts_with('#') {
+            name = None;
+        }
+        names.extend(name.clone().filter(|_| line.contains("`--json`")));
+    }
+    names
+}
+
+#[test]
+fn the_document_of_each_command_is_read_by_a_test() {
+    let names = commands_with_json();
+    assert!(names.len() > 50, "{names:?}");
+    let lists =
+        LISTS.iter().flat_map(|(path, _)| ["list", "show"].map(|it| format!("{path} {it}")));
+    let others = OTHERS.iter().map(|it| it.0).chain(ELSEWHERE).chain(UNREAD.map(|it| it.0));
+    let listed: BTreeSet<String> = lists.chain(others.map(str::to_owned)).collect();
+    let missing: Vec<&String> = names.difference(&listed).collect();
+    assert!(missing.is_empty(), "no test reads what these print with `--json`: {missing:?}");
+    let others = OTHERS.iter().map(|it| it.0).chain(ELSEWHERE).chain(UNREAD.map(|it| it.0));
+    let gone: Vec<&str> = others.filter(|it| !names.contains(*it)).collect();
+    assert!(gone.is_empty(), "there are no such commands: {gone:?}");
 }
 
 on_both_daemons! {
@@ -105,6 +217,10 @@ on_both_daemons! {
             assert_eq!(shown[id], first.as_str(), "{path}");
             let (out, _) = ends_with(0, &command(&daemon, &[path, "show", &first]));
             assert!(out.starts_with(id) && out.contains(&first), "{path}: {out}");
+        }
+        // The commands are the same on both databases.
+        if place.is_sqlite() {
+            others_print_documents(&daemon).await;
         }
         // All items are changed only once that is confirmed.
         let discard = |option: &[&str]| command(&daemon, &[&["quarantine", "discard", "--all"], option].concat());
