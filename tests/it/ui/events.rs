@@ -344,12 +344,12 @@ async fn slow_readers_cost_no_memory_and_are_told_to_begin_again() {
     let mut quick = Stream::open(&daemon, "quick", "totals,pools,actors").await;
     quick.shows("pools", &format!("{KIND}/busy"), "0").await;
     // The load costs memory, too: at first without slow readers.
-    let usual = grown_while(&daemon, &mut quick, 256 << 10).await;
+    let usual = grown_while(&daemon, &mut quick, 64 << 10).await;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         readers.push(unread_stream(&daemon).await);
     }
-    let grown = grown_while(&daemon, &mut quick, 1 << 20).await;
+    let grown = grown_while(&daemon, &mut quick, 256 << 10).await;
     eprintln!("{usual} MiB without, then {grown} MiB with slow readers");
     assert!(!quick.updates.iter().any(|it| it == "resync"), "who reads is told all");
     assert!(grown < usual.max(48), "{grown} MiB, after {usual} MiB without slow readers");
