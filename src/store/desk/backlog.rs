@@ -197,10 +197,8 @@ fn due_since(row: &QueryResult) -> Result<Option<Timestamp>, StoreError> {
 
 /// Counts all jobs, at one instant.
 pub(super) async fn count_jobs(reader: &Sessions) -> Result<CountedJobs, StoreError> {
-    let portion = match reader.get_database_backend() {
-        DatabaseBackend::Sqlite => PORTION_SQLITE,
-        _ => PORTION_POSTGRES,
-    };
+    let is_sqlite = reader.get_database_backend() == DatabaseBackend::Sqlite;
+    let portion = if is_sqlite { PORTION_SQLITE } else { PORTION_POSTGRES };
     // One statement sees one instant by itself.
     let mut counted = CountedJobs::default();
     let rows = read(reader, &READ_BACKLOG, BacklogCursor::START.values(portion)).await?;

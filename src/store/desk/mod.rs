@@ -573,8 +573,8 @@ impl Desk {
         self.db.call(|db| async move { nodes::read_all(&db, db.api()).await }).await
     }
 
-    /// The counts of the overview. It reads the queue's small tables as a whole, portion by portion:
-    /// call it at most every few seconds.
+    /// The counts of the overview. It reads the queue's small tables as a whole, portion by
+    /// portion: call it at most every few seconds.
     ///
     /// # Errors
     /// If the database is unreachable.

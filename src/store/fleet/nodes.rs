@@ -339,8 +339,8 @@ pub(in crate::store) struct NodeWatch {
 }
 
 impl NodeWatch {
-    /// Notes that the observer could not reach the database, or that the database had no room: other
-    /// nodes may have been unable to send heartbeats. The watch begins again.
+    /// Notes that the observer could not reach the database, or that the database had no room:
+    /// other nodes may have been unable to send heartbeats. The watch begins again.
     pub(in crate::store) fn was_blind(&mut self) {
         self.last_moved.clear();
     }
