@@ -137,16 +137,18 @@ async fn an_actor_that_never_yields_ends_the_process_with_70() {
     let points = ["ingest.handle", "recorder.handle", "supervisor.tick"];
     join_all(points.map(async |point| {
         let config = "[server]\nshutdown_timeout = \"1s\"\nrequest_timeout = \"500ms\"\n";
+        let is_ingest = point == "ingest.handle";
         let mut daemon = Daemon::start(Options {
             env: vec![("POSTROOM_FAULTS".to_owned(), format!("{point}=block"))],
-            until: Until::Alive,
+            // Before it is ready, no webhook reaches the actor; without the others it never is.
+            until: if is_ingest { Until::Ready } else { Until::Alive },
             ..Place::sqlite().options(config)
         })
         .await;
         let post = async |daemon: &Daemon| {
             ask(daemon.webhook("sms", "demo").json(&sms(1, "Yes, please call me."))).await
         };
-        if point == "ingest.handle" {
+        if is_ingest {
             post(&daemon).await.is_problem(429, "database-away");
         }
         let status = daemon.wait(PATIENCE).await;
