@@ -1,7 +1,8 @@
 //! What a reload changes, and what it leaves for a restart.
 
 use super::{
-    PROMPT, SOON, config, config_check, metric, reload, reload_command, reloads, runs_soon,
+    PROMPT, SOON, config, config_check, metric, reads_the_change, reload, reload_command, reloads,
+    runs_soon,
 };
 use crate::{
     on_both_daemons,
@@ -89,7 +90,7 @@ async fn a_key_that_needs_a_restart_waits_and_the_rest_applies() {
     assert!(log.contains("wait for a restart keys=\"server.workers 0 → 3 ("), "{log}");
     // Taken back, they wait no more.
     daemon.configure("[server]\nrequest_timeout = \"9s\"\n");
-    assert_eq!(reload(&daemon).await.outcome(), "applied");
+    reads_the_change(&daemon).await;
     assert!(metric(&daemon, "config_pending_restart_keys").await < 0.1);
     assert_eq!(config_check(&daemon).await["detail"], Value::Null);
 }
@@ -100,12 +101,20 @@ async fn a_key_that_needs_a_restart_waits_and_the_rest_applies() {
 async fn a_variable_that_wins_over_a_changed_file_is_told() {
     let env = vec![("POSTROOM__INGEST__QUEUE".to_owned(), "77".to_owned())];
     let mut daemon = Daemon::start(Options { env, ..Options::default() }).await;
-    daemon.configure("[ingest]\nqueue = 78\n");
+    let mut queue = 78;
+    daemon.configure(&format!("[ingest]\nqueue = {queue}\n"));
     let told = "a key of a file has no effect: a variable wins over it key=\"ingest.queue\"";
     eventually(SOON, async || daemon.log().contains(told).then_some(())).await;
-    daemon.configure("[ingest]\nqueue = 79\n");
-    let report = reload(&daemon).await;
-    assert_eq!(report.outcome(), "unchanged", "{report:?}");
+    // The daemon may find a change by itself before it is told to: then there is another one.
+    let report = loop {
+        queue += 1;
+        daemon.configure(&format!("[ingest]\nqueue = {queue}\n"));
+        let report = reload(&daemon).await;
+        assert_eq!(report.outcome(), "unchanged", "{report:?}");
+        if report.body["overruled"][0].is_object() {
+            break report;
+        }
+    };
     let overruled = &report.body["overruled"][0];
     assert_eq!(overruled["key"], "ingest.queue", "{report:?}");
     assert_eq!(overruled["by"], "environment variable POSTROOM__INGEST__QUEUE", "{report:?}");
@@ -122,19 +131,19 @@ async fn the_log_filter_and_the_limit_of_bodies_follow() {
     assert_eq!(post(1).await.outcome(), "accepted");
     assert!(!daemon.log().contains("webhook answered"), "{}", daemon.log());
     daemon.configure("[telemetry]\nlog = \"debug\"\n");
-    assert_eq!(reload(&daemon).await.outcome(), "applied");
+    reads_the_change(&daemon).await;
     let post = async |number: u64| {
         ask(daemon.webhook("sms", "demo").json(&sms(number, "What does it cost?"))).await
     };
     assert_eq!(post(2).await.outcome(), "accepted");
     assert_eq!(daemon.log().matches("webhook answered").count(), 1, "{}", daemon.log());
     daemon.configure("[server]\nbody_limit = \"1KiB\"\n");
-    assert_eq!(reload(&daemon).await.outcome(), "applied");
+    reads_the_change(&daemon).await;
     let long = sms(3, &"long ".repeat(400));
     let answer = ask(daemon.webhook("sms", "demo").json(&long)).await;
     assert_eq!(answer.status, 413, "{answer:?}");
     daemon.configure("# nothing\n");
-    assert_eq!(reload(&daemon).await.outcome(), "applied");
+    reads_the_change(&daemon).await;
     let answer = ask(daemon.webhook("sms", "demo").json(&long)).await;
     assert_eq!(answer.outcome(), "accepted", "{answer:?}");
     assert_eq!(daemon.log().matches("webhook answered").count(), 1, "{}", daemon.log());

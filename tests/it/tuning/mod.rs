@@ -50,6 +50,12 @@ async fn reload(daemon: &Daemon) -> Answer {
     ask(daemon.api(Method::POST, "/config/reload")).await
 }
 
+/// Makes the daemon read a file that was changed. It may have read it by itself by then.
+async fn reads_the_change(daemon: &Daemon) {
+    let report = reload(daemon).await;
+    assert!(matches!(report.outcome(), "applied" | "unchanged"), "{report:?}");
+}
+
 /// A metric without its prefix.
 async fn metric(daemon: &Daemon, name: &str) -> f64 {
     let text = ask(daemon.get("/metrics")).await.text;
