@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Pairs of a quiet and a hot run.
-const PAIRS: usize = 5;
+const PAIRS: usize = 11;
 const HOT_JOBS: usize = 100;
 
 /// Whether the hot kind crashes now, for the daemons of each database: their tests run in one
@@ -79,7 +79,7 @@ impl JobHandler for Brisk {
 #[derive(Clone, Copy)]
 struct Load(JobKind, usize);
 
-const STEADY_LOAD: Load = Load(STEADY, 400);
+const STEADY_LOAD: Load = Load(STEADY, 200);
 const BRISK_LOAD: Load = Load(BRISK, 3_000);
 
 fn config(restart: &str) -> String {
