@@ -32,12 +32,14 @@ sql! {
          union all select 'operation', x.id, null, null from operations x where x.id = $1 \
          union all select 'node', x.id, null, null from nodes x where x.id = $1";
 
-    /// The messages that a key of either kind (`KeyKind`) names. By primary keys.
+    /// The messages that a key of either kind (`KeyKind`) names. By primary keys: each kind is
+    /// joined, because PostgreSQL leaves a list of them (`in`) to be checked row by row.
     static FIND_BY_KEY =
         "select 'message' as type, m.id, m.client_id, m.lead_id \
-         from @rows($1, client_id text, channel text) g join messages m on m.id @each( \
-           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel \
-             and k.kind in ('reply', 'sent') and k.key = $2)";
+         from @rows($1, client_id text, channel text) g cross join (select 'reply' as kind union all select 'sent') s \
+         join messages m on m.id @each( \
+           select k.message_id from message_keys k where k.client_id = g.client_id and k.channel = g.channel and k.kind = s.kind \
+             and k.key = $2)";
 
     /// The messages with a key of either kind that begins with `$2`, at most `$4`. Such keys lie
     /// before `$3`. By primary keys.
@@ -187,7 +189,7 @@ pub(super) async fn by_provider(
         client_id: &'a str,
         channel: &'a str,
     }
-    if id.is_empty() {
+    if !may_be_provider_id(id) {
         return Ok(Vec::new());
     }
     let pairs = values::pairs(reader, &CHANNELS_OF_MESSAGES, clients.clone(), channels).await?;
@@ -203,6 +205,12 @@ pub(super) async fn by_provider(
         rows.extend(read(reader, &FIND_BY_KEY_START, values).await?);
     }
     rows.iter().map(|row| SearchHit::from_row(row, Some("provider_id"))).collect()
+}
+
+/// False for nothing, and for a phone number with its plus sign: no provider's id is one.
+fn may_be_provider_id(text: &str) -> bool {
+    let digits = text.strip_prefix('+');
+    !text.is_empty() && !digits.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 async fn by_id(reader: &Sessions, id: Id) -> Result<Vec<SearchHit>, StoreError> {
@@ -255,6 +263,16 @@ mod tests {
     use crate::domain::{ChannelFacts, ChannelName, IdentityKind, JobKind, Medium};
 
     const PIGEON_RING: IdentityKind = IdentityKind::given_out("pigeon_ring");
+
+    #[test]
+    fn a_phone_number_is_no_providers_id() {
+        for text in ["", "+15551500000", "+"] {
+            assert!(!may_be_provider_id(text), "{text}");
+        }
+        for text in ["15551500000", "+1a", "hTkRc2vzQm8bWs5yLd9P", "<a@mail.example>"] {
+            assert!(may_be_provider_id(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_text_is_sought_only_as_what_it_may_be() {
