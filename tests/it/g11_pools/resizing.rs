@@ -95,6 +95,8 @@ on_both_daemons! {
         // The pool has to be quick for jobs to be claimed ahead.
         probe.open(30);
         let jobs = enqueue(&daemon, FIRST, "gated", 45).await;
+        // Those that may end have ended, and the next one runs.
+        eventually(PATIENCE, async || (probe.started() == 31).then_some(())).await;
         looks(&daemon, |it| it.busy == 1 && it.claimed > 3).await;
         let is_in_api = async || (in_api(&daemon).await["claimed"].as_i64() > Some(3)).then_some(());
         eventually(PATIENCE, is_in_api).await;
