@@ -39,8 +39,8 @@ pub fn texts_of_signs() -> String {
 
 /// A text, and what the rules find in it.
 ///
-/// It is folded once. Each answer is found when it is first asked for, and once: the answers need
-/// each other, and whoever judges a message asks for several of them.
+/// The text is folded once. Each answer is found once, when it is first asked for: one answer is
+/// found from others, and a verdict on a message needs several.
 #[derive(Debug)]
 pub struct ReadText<'a> {
     folded: Folded<'a>,
