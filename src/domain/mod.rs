@@ -65,7 +65,7 @@ pub use self::{
     search_terms::SearchTerms,
     send_news::SendNews,
     sentiment::Sentiment,
-    time::{Timestamp, whole_millis},
+    time::{Timestamp, median_ms, whole_millis},
     user_role::UserRole,
 };
 

@@ -50,6 +50,13 @@ impl Timestamp {
     }
 }
 
+/// The median of times in milliseconds; the shorter of the two in the middle if their number is
+/// even. `None` if there are none.
+pub fn median_ms(mut times: Vec<i64>) -> Option<i64> {
+    times.sort_unstable();
+    times.get(times.len().saturating_sub(1) / 2).copied()
+}
+
 /// The whole milliseconds of a duration, or the most that the type holds.
 pub fn whole_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)

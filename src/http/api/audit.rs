@@ -6,7 +6,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    domain::{Id, Timestamp},
+    domain::{Id, Timestamp, median_ms},
     http::{
         openapi::{ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, get},
         problem::Problem,
@@ -84,22 +84,19 @@ impl ApiState {
             count: rows.len(),
             approved: rows.iter().filter(|row| row.action == APPROVE).count(),
             last_at: rows.first().map(|row| Timestamp::from_millis(row.happened_at.0)),
-            median_ms: median_ms(&decided, &made.into_iter().collect()),
+            median_ms: median_until_decided(&decided, &made.into_iter().collect()),
         })
     }
 }
 
-/// The median of the times from drafts to their decisions; the shorter of the two in the middle if
-/// their number is even. A draft that was regenerated after its decision does not count, nor does
-/// one that is gone.
-fn median_ms(decided: &[(Id, Timestamp)], made: &HashMap<Id, Timestamp>) -> Option<i64> {
+/// The median of the times from drafts to their decisions. A draft that was regenerated after its
+/// decision does not count, nor does one that is gone.
+fn median_until_decided(decided: &[(Id, Timestamp)], made: &HashMap<Id, Timestamp>) -> Option<i64> {
     let took = |(draft, at): &(Id, Timestamp)| {
         let took = at.millis_since(*made.get(draft)?);
         (took >= 0).then_some(took)
     };
-    let mut all: Vec<i64> = decided.iter().filter_map(took).collect();
-    all.sort_unstable();
-    all.get(all.len().saturating_sub(1) / 2).copied()
+    median_ms(decided.iter().filter_map(took).collect())
 }
 
 /// `GET /audit`. A page may have fewer rows than asked for, and yet a next one.
@@ -184,7 +181,7 @@ mod tests {
         ] {
             let decided: Vec<(Id, Timestamp)> =
                 decided.iter().map(|(id, millis)| (*id, at(*millis))).collect();
-            assert_eq!(median_ms(&decided, &made), expected, "{decided:?}");
+            assert_eq!(median_until_decided(&decided, &made), expected, "{decided:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is stored for clients, by channel: since when nothing came, and what waits for a person.
 
 use super::{Desk, jobs::count};
-use crate::domain::{Id, Timestamp};
+use crate::domain::{Id, Timestamp, median_ms};
 use crate::store::engine::{
     StoreError,
     ids::{first_at, given_out_at, wall_clock},
@@ -192,11 +192,9 @@ impl Desk {
     }
 }
 
-/// The median; the shorter of the two in the middle if their number is even. It is not negative,
-/// although a clock may have run ahead.
-fn median(mut times: Vec<i64>) -> Option<i64> {
-    times.sort_unstable();
-    times.get(times.len().saturating_sub(1) / 2).map(|it| (*it).max(0))
+/// The median of times to answer. It is not negative, although a clock may have run ahead.
+fn median(times: Vec<i64>) -> Option<i64> {
+    median_ms(times).map(|it| it.max(0))
 }
 
 fn mean_pause_ms((newest, earlier): (Id, Id)) -> i64 {
