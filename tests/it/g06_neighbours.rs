@@ -118,8 +118,9 @@ async fn run(daemon: &Inside, Load(kind, count): Load) -> Duration {
     started.elapsed()
 }
 
-/// The middle of the pace of hot runs as a share of that of the quiet run before, and how often
-/// slots went down.
+/// The best pace of runs in which the hot kind crashed as a share of that of quiet runs, and how
+/// often slots went down. What else the machine does only makes a run slower, so the best runs are
+/// those that it disturbed least.
 async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64, u64) {
     let registry = match place.is_sqlite() {
         true => Registry::default().kind(|_| Hot::<0>).kind(|_| Steady).kind(|_| Brisk),
@@ -130,17 +131,21 @@ async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64,
     daemon.may_leave(Leftover::Unfinished, "a hot kind that crashes leaves jobs");
     enqueue(&daemon, HOT, HOT_JOBS).await;
     run(&daemon, load).await;
-    let mut shares = Vec::new();
+    let restarts = || daemon.board.pool(HOT).view().restarts;
+    let (mut quiet, mut hot) = (Duration::MAX, Duration::MAX);
     for _ in 0..PAIRS {
-        let quiet = run(&daemon, load).await;
+        quiet = quiet.min(run(&daemon, load).await);
+        let before = restarts();
         fire.is_hot.store(true, Ordering::Relaxed);
         fire.is_lit.notify_waiters();
-        let hot = run(&daemon, load).await;
+        let took = run(&daemon, load).await;
         fire.is_hot.store(false, Ordering::Relaxed);
-        shares.push(quiet.as_secs_f64() / hot.as_secs_f64());
+        // A pool that is paused after many restarts does not crash.
+        if restarts() > before {
+            hot = hot.min(took);
+        }
     }
-    shares.sort_by(f64::total_cmp);
-    (shares[PAIRS / 2], daemon.board.pool(HOT).view().restarts)
+    (quiet.as_secs_f64() / hot.as_secs_f64(), restarts())
 }
 
 on_both_daemons! {

@@ -367,17 +367,20 @@ impl World {
     /// How many transactions store five text messages that wait.
     pub async fn groups(&self) -> String {
         let words = "w".repeat(600);
-        let is_busy = async || {
+        let is = async |state| {
             let actors = self.daemon.board.actors();
             let ingest = actors.iter().find(|it| it.name == "ingest/sms")?;
-            (ingest.state == ActorState::Busy).then_some(())
+            (ingest.state == state).then_some(())
         };
         loop {
+            // The actor is busy until a moment after the answer to the message before.
+            eventually(PATIENCE, async || is(ActorState::Idle).await).await;
             let before = self.metric("ingest_batch_size_count").await;
             let held = self.peek.hold().await;
             let mut first = Box::pin(self.post(&words));
             // Nothing else waits, so the first is committed alone, unless a claim was before it.
-            let alone = tokio::time::timeout(Duration::from_secs(1), eventually(PATIENCE, is_busy));
+            let busy = eventually(PATIENCE, async || is(ActorState::Busy).await);
+            let alone = tokio::time::timeout(Duration::from_secs(1), busy);
             let is_alone = tokio::select! {
                 _ = &mut first => panic!("nothing is committed while the writer is held"),
                 seen = alone => seen.is_ok(),
