@@ -47,12 +47,14 @@ pub struct Place {
     database_url: Option<String>,
     /// The same database behind a pooler.
     pooled_url: Option<String>,
+    /// Whether it has the schema of this version from the start.
+    has_schema: bool,
 }
 
 impl Place {
     /// A SQLite file in each daemon's own directory.
     pub fn sqlite() -> Self {
-        Self { database_url: None, pooled_url: None }
+        Self { database_url: None, pooled_url: None, has_schema: true }
     }
 
     /// A fresh PostgreSQL database, or `None` if there is no server.
@@ -64,16 +66,17 @@ impl Place {
     /// A fresh database on this server, with the schema of this version.
     pub fn on(server: &postgres::Server) -> Self {
         let name = server.create_migrated_database("daemon");
-        Self { database_url: Some(server.url(&name)), pooled_url: None }
+        Self { database_url: Some(server.url(&name)), pooled_url: None, has_schema: true }
     }
 
     /// A fresh database of the same kind, without a schema.
     pub fn empty(&self) -> Self {
         match postgres::server().filter(|_| !self.is_sqlite()) {
-            None => Self::sqlite(),
+            None => Self { has_schema: false, ..Self::sqlite() },
             Some(server) => {
                 let name = server.create_database("empty");
-                Self { database_url: Some(server.url(&name)), pooled_url: None }
+                let database_url = Some(server.url(&name));
+                Self { database_url, pooled_url: None, has_schema: false }
             }
         }
     }
@@ -82,12 +85,18 @@ impl Place {
     pub fn behind(pooler: &PgBouncer) -> Self {
         let server = postgres::server().expect("a pooler has a server behind it");
         let name = server.create_migrated_database("pooled");
-        Self { database_url: Some(server.url(&name)), pooled_url: Some(pooler.url(&name)) }
+        let (database_url, pooled_url) = (Some(server.url(&name)), Some(pooler.url(&name)));
+        Self { database_url, pooled_url, has_schema: true }
     }
 
     /// Whether this is SQLite.
     pub fn is_sqlite(&self) -> bool {
         self.database_url.is_none()
+    }
+
+    /// Whether it has the schema of this version from the start.
+    pub const fn has_schema(&self) -> bool {
+        self.has_schema
     }
 
     /// Its name in `database.url`, if it is not in each daemon's own directory.
@@ -108,6 +117,7 @@ impl Place {
             config: config.to_owned(),
             database_url: self.database_url.clone(),
             told_url: self.pooled_url.clone(),
+            has_schema: self.has_schema,
             ..Options::default()
         }
     }

@@ -4,7 +4,7 @@ use super::{
     http,
     leftovers::{self, Allowed, Leftover},
     process::{Scratch, Tied, free_port, tied_command},
-    seen_within,
+    seen_within, sqlite,
 };
 use crate::own_daemon;
 use std::{
@@ -37,6 +37,8 @@ pub struct Options {
     pub database_url: Option<String>,
     /// The URL in the daemon's configuration, if a pooler or a proxy stands between.
     pub told_url: Option<String>,
+    /// Whether its SQLite file is there from the start, with the schema of this version.
+    pub has_schema: bool,
     /// Arguments after `serve --config …`, for instance `["--role", "worker"]`.
     pub args: Vec<String>,
     /// Environment variables, on top of the test's own without its `POSTROOM__…`.
@@ -72,6 +74,7 @@ impl Default for Options {
             config: String::new(),
             database_url: None,
             told_url: None,
+            has_schema: false,
             args: Vec::new(),
             env: Vec::new(),
             has_own_kinds: false,
@@ -104,6 +107,9 @@ impl Daemon {
     /// Starts a daemon and waits as `options` say. Panics with its log when it does not come up.
     pub async fn start(options: Options) -> Self {
         let (http, scratch) = (http(), Scratch::new("daemon"));
+        if options.has_schema && options.database_url.is_none() {
+            sqlite::write_migrated(&database_file(scratch.path()));
+        }
         let mut tries = 0;
         let (port, process) = loop {
             tries += 1;
@@ -285,7 +291,11 @@ fn database_url(directory: &Path, options: &Options) -> String {
     options
         .database_url
         .clone()
-        .unwrap_or_else(|| format!("sqlite://{}", directory.join("postroom.db").display()))
+        .unwrap_or_else(|| format!("sqlite://{}", database_file(directory).display()))
+}
+
+fn database_file(directory: &Path) -> PathBuf {
+    directory.join("postroom.db")
 }
 
 fn harness_config(directory: &Path) -> PathBuf {

@@ -4,6 +4,7 @@ use super::{
     leftovers::{self, Allowed, Leftover},
     postgres,
     process::Scratch,
+    sqlite,
 };
 use postroom::{
     channels::{self, AnyChannel, Received},
@@ -83,8 +84,9 @@ impl Fixture {
     /// A fresh SQLite file.
     pub async fn sqlite() -> Self {
         let directory = Scratch::new("postroom-fixture");
-        let url = format!("sqlite://{}", directory.path().join("test.db").display());
-        Self::open(&url, Some(directory)).await
+        let file = directory.path().join("test.db");
+        sqlite::write_migrated(&file);
+        Self::open(&format!("sqlite://{}", file.display()), Some(directory)).await
     }
 
     /// A fresh PostgreSQL database, or `None` if there is no server.

@@ -5,7 +5,7 @@ use super::{
     http,
     leftovers::{self, Allowed, Left, Leftover, PATIENCE_WITH_DAEMONS},
     process::Scratch,
-    web,
+    sqlite, web,
     web::Answer,
 };
 use postroom::{
@@ -103,7 +103,11 @@ impl Inside {
     ) -> Self {
         panics_of_handlers_have_no_backtrace();
         let scratch = Scratch::new("inside");
-        let in_file = format!("sqlite://{}", scratch.path().join("postroom.db").display());
+        let in_file = scratch.path().join("postroom.db");
+        if place.is_sqlite() && place.has_schema() {
+            sqlite::write_migrated(&in_file);
+        }
+        let in_file = format!("sqlite://{}", in_file.display());
         let database_url = place.database_url().unwrap_or(&in_file).to_owned();
         let file = scratch.path().join("test.toml");
         fs::write(&file, config).expect("the scratch directory can be written");

@@ -25,6 +25,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod shared;
 pub mod skipped;
+pub mod sqlite;
 pub mod web;
 
 use std::{panic::Location, time::Duration};

@@ -15,6 +15,10 @@ use std::{
     time::Duration,
 };
 
+/// What all tests together write, most of it into the databases of PostgreSQL: twice as much as
+/// was seen.
+const SCRATCH_BYTES: u64 = 12 << 30;
+
 /// A running child process. Dropping it kills it.
 ///
 /// The kernel kills it, too, when the test process dies: it was started through
@@ -155,13 +159,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory whose name starts with `postroom-{what}-`, under the system's temporary
-    /// one.
+    /// Makes a directory whose name starts with `postroom-{what}-`.
     pub fn new(what: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("postroom-{what}-{}-{number}", std::process::id()));
+        let name = format!("postroom-{what}-{}-{number}", std::process::id());
+        let path = scratch_folder().join(name);
         // Left by a process with the same number, before a reboot took its broom away.
         if fs::exists(&path).unwrap_or_default() {
             fs::remove_dir_all(&path).expect("an old scratch directory can be removed");
@@ -185,6 +188,37 @@ impl Drop for Scratch {
         drop(self.broom.stdin.take());
         drop(self.broom.wait());
     }
+}
+
+/// Where scratch directories are: in memory if there is room for all tests, or else in the
+/// system's temporary directory, or where `TMPDIR` says.
+///
+/// A test makes hundreds of files for its database, which on a disk costs more than what it tests.
+/// No test is about a machine that fails, so none needs a disk.
+fn scratch_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let in_memory = Path::new("/dev/shm");
+        let is_told = std::env::var_os("TMPDIR").is_some();
+        if is_told || !is_writable(in_memory) || room(in_memory) < SCRATCH_BYTES {
+            return std::env::temp_dir();
+        }
+        in_memory.to_owned()
+    })
+}
+
+fn is_writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// The bytes that a file system in memory can still take.
+fn room(folder: &Path) -> u64 {
+    let on_it = rustix::fs::statvfs(folder).map_or(0, |it| it.f_bavail * it.f_frsize);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    on_it.min(available.unwrap_or_default() * 1024)
 }
 
 /// A small disk in memory, taken away when dropped or when the test process is gone.
