@@ -74,6 +74,8 @@ pub(super) struct Unstored<'a> {
 pub(super) struct UntracedFilter<'a> {
     /// Configured clients.
     pub(super) clients: &'a [String],
+    /// The leads of what duplicates repeat.
+    pub(super) leads: &'a [Id],
     pub(super) channels: &'a [String],
     pub(super) outcomes: &'a [String],
     /// An id of a request or of ours, an address, or a part of the event's name.
@@ -213,7 +215,10 @@ impl UntracedFilter<'_> {
                 || id(webhook.lead_id)
                 || webhook.event_type.as_ref().is_some_and(|it| it.contains(text))
         });
+        let is_of_lead =
+            self.leads.is_empty() || webhook.lead_id.is_some_and(|it| self.leads.contains(&it));
         is_of_client
+            && is_of_lead
             && has(self.channels, webhook.channel)
             && has(self.outcomes, webhook.outcome)
             && is_sought
@@ -312,5 +317,16 @@ mod tests {
         let newest = all.list(&UntracedFilter::default(), 1);
         let before = UntracedFilter { before: Some(newest[0].key), ..UntracedFilter::default() };
         assert_eq!(all.list(&before, 9).len(), 1);
+    }
+
+    #[test]
+    fn a_duplicate_is_found_by_its_lead_and_nothing_else_has_one() {
+        let all = UntracedWebhooks::default();
+        all.remember(Unstored { lead_id: Some(5), ..webhook("ours", true, "r-1") }, at(1));
+        all.remember(webhook("ours", false, "r-2"), at(1));
+        for (leads, expected) in [(&[][..], 2), (&[5], 1), (&[4, 5], 1), (&[4], 0)] {
+            let filter = UntracedFilter { leads, ..UntracedFilter::default() };
+            assert_eq!(all.list(&filter, 9).len(), expected, "{leads:?}");
+        }
     }
 }

@@ -110,6 +110,7 @@ test('10: no hostile text acts, or becomes a part of any page that shows it', as
     '/', '/inbox', '/inbox?view=all', `/leads/${hostile.lead_id}`, `/leads/${mail.lead_id}`, `/leads/${long.lead_id}`,
     '/jobs', '/jobs?status=failed', '/jobs?status=failed&group=error', `/jobs/${failed}`, `/jobs?error=${q}`, '/received', `/received?q=${q}`,
     '/received?tab=quarantine', `/quarantine/${quarantined}`, `/quarantine/${older}`, '/deliveries', `/deliveries/${delivery}`,
+    `/received?lead=${mail.lead_id}`,
     '/clients', '/clients/acme', '/config', '/system', '/audit', `/search?q=${q}`, `/inbox?q=${q}`,
   ];
   const seen = new Set();

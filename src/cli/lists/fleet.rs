@@ -152,7 +152,9 @@ impl Listed for ReceivedList {
         show: ShowBy::Page,
         filters: &[
             CLIENT,
+            LEAD,
             CHANNEL,
+            words("direction", "DIRECTION", "Of this direction", || vec!["inbound", "outbound"]),
             words("outcome", "OUTCOME", "With this outcome", || RECEIVED_OUTCOMES.to_vec()),
             given(
                 "q",

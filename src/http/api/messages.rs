@@ -49,7 +49,7 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
 }
 
 /// The directions of a message: written by the lead, or to it.
-const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+pub(super) const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 
 impl ApiState {
     /// A message with its whole text, for a page.

@@ -5,6 +5,7 @@
 
 use super::{
     ApiResult, ApiState,
+    messages::DIRECTIONS,
     objects::{self, RowKey},
     query::Query,
 };
@@ -15,7 +16,7 @@ use crate::{
     },
     http::{
         openapi::{
-            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DirectionWord, LIMIT, Q,
+            ApiEndpoint, ApiParameter, CHANNEL, CLIENT, CURSOR, DirectionWord, LEAD, LIMIT, Q,
             QuarantineStatusWord, ReceivedOutcomeWord, Takes, get,
         },
         problem::Problem,
@@ -28,9 +29,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The parameters of the list.
-const PARAMETERS: [ApiParameter; 6] = [
+const PARAMETERS: [ApiParameter; 8] = [
     CLIENT,
+    LEAD,
     CHANNEL,
+    ApiParameter::new("direction", Takes::Words(|| DIRECTIONS.to_vec())),
     ApiParameter::new("outcome", Takes::Words(|| RECEIVED_OUTCOMES.to_vec())),
     Q,
     LIMIT,
@@ -56,7 +59,11 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct ReceivedQuery {
     pub(in crate::http) client: Vec<String>,
+    /// Leads of messages, and of duplicates of messages. Nothing else has a lead.
+    pub(in crate::http) lead: Vec<Id>,
     pub(in crate::http) channel: Vec<String>,
+    /// Of [`DIRECTIONS`]; all if it is empty. All but messages is inbound.
+    pub(in crate::http) direction: Vec<String>,
     /// Of [`RECEIVED_OUTCOMES`]; all if it is empty.
     pub(in crate::http) outcome: Vec<String>,
     pub(in crate::http) sought: Option<String>,
@@ -67,10 +74,20 @@ impl ReceivedQuery {
         self.outcome.is_empty() || self.outcome.iter().any(|it| outcomes.contains(&it.as_str()))
     }
 
+    fn wants_inbound(&self) -> bool {
+        self.direction.is_empty() || self.direction.iter().any(|it| it == "inbound")
+    }
+
+    /// True if webhooks in quarantine are among what is asked for.
+    pub(in crate::http) fn looks_in_quarantine(&self) -> bool {
+        matches!(self.tables(), Some(ReceivedTables::Both | ReceivedTables::Quarantined))
+    }
+
     /// The tables with what is asked for; `None` if nothing that is stored is.
     fn tables(&self) -> Option<ReceivedTables> {
         let [stored, sent, quarantined] = STORED_OUTCOMES;
-        match (self.wants(&[stored, sent]), self.wants(&[quarantined])) {
+        let may_be_quarantined = self.lead.is_empty() && self.wants_inbound();
+        match (self.wants(&[stored, sent]), may_be_quarantined && self.wants(&[quarantined])) {
             (true, true) => Some(ReceivedTables::Both),
             (true, false) => Some(ReceivedTables::Messages),
             (false, true) => Some(ReceivedTables::Quarantined),
@@ -111,11 +128,14 @@ impl ApiState {
     /// The values of a query that select what was received.
     ///
     /// # Errors
-    /// 400 for an unknown channel or outcome, or a text that is too long.
+    /// 400 for an unknown channel, direction or outcome, a lead that is no id, or a text that is
+    /// too long.
     pub(in crate::http) fn received_query(&self, query: &Query) -> Result<ReceivedQuery, Problem> {
         Ok(ReceivedQuery {
             client: query.values("client"),
+            lead: query.ids("lead")?,
             channel: self.channels_in(query)?,
+            direction: query.one_of("direction", &DIRECTIONS)?,
             outcome: query.one_of("outcome", &RECEIVED_OUTCOMES)?,
             sought: query.text("q")?.map(str::to_owned),
         })
@@ -154,20 +174,24 @@ impl ApiState {
         limit: usize,
         cursor: Option<Id>,
     ) -> Result<Page<ReceivedItem>, Problem> {
-        // 1. What left no row.
+        // 1. What left no row. All of it came in.
         let filter = UntracedFilter {
             clients: &asked.client,
+            leads: &asked.lead,
             channels: &asked.channel,
             outcomes: &asked.outcome,
             sought: asked.sought.as_deref(),
             before: cursor,
         };
-        let untraced = self.untraced.list(&filter, limit + 1);
+        let untraced =
+            if asked.wants_inbound() { self.untraced.list(&filter, limit + 1) } else { Vec::new() };
         // 2. What is stored.
         let stored = if let Some(tables) = asked.tables() {
             let filter = ReceivedFilter {
                 client: asked.client.clone(),
+                lead: asked.lead.clone(),
                 channel: asked.channel.clone(),
+                direction: asked.direction.clone(),
                 sought: asked.sought.clone(),
                 tables,
             };
@@ -329,6 +353,36 @@ impl<'a> ReceivedJson<'a> {
             request_id: None,
             address: None,
             count: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quarantine_is_read_only_if_something_there_can_match() {
+        use ReceivedTables::{Both, Messages, Quarantined};
+        let texts = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        for (lead, direction, outcome, tables) in [
+            (&[][..], &[][..], &[][..], Some(Both)),
+            (&[], &["inbound"], &[], Some(Both)),
+            (&[], &["outbound"], &[], Some(Messages)),
+            (&[], &["outbound", "inbound"], &["quarantined"], Some(Quarantined)),
+            (&[], &["outbound"], &["quarantined"], None),
+            (&[7], &[], &[], Some(Messages)),
+            (&[7], &[], &["quarantined", "duplicate"], None),
+            (&[7], &["inbound"], &["quarantined", "sent"], Some(Messages)),
+        ] {
+            let asked = ReceivedQuery {
+                lead: lead.to_vec(),
+                direction: texts(direction),
+                outcome: texts(outcome),
+                ..ReceivedQuery::default()
+            };
+            assert_eq!(asked.tables(), tables, "{asked:?}");
+            assert_eq!(asked.looks_in_quarantine(), tables.is_some_and(|it| it != Messages));
         }
     }
 }

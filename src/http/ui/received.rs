@@ -29,6 +29,9 @@ use std::collections::HashMap;
 
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// The directions of messages to choose from, with what they are called.
+const DIRECTIONS: [(&str, &str); 3] =
+    [("", "both"), ("inbound", "inbound"), ("outbound", "outbound")];
 
 /// `GET /received`.
 pub(super) async fn show(visit: Visit) -> PageResult {
@@ -36,7 +39,7 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let known: &[&str] = if visit.given("tab") == Some("quarantine") {
         &["tab", "channel", "status", "limit", "cursor", "ask", "group"]
     } else {
-        &["tab", "channel", "outcome", "q", "limit", "cursor"]
+        &["tab", "lead", "channel", "direction", "outcome", "q", "limit", "cursor"]
     };
     let query = visit.query(known)?;
     let tab = query.parsed(
@@ -73,7 +76,8 @@ fn as_command(visit: &Visit, is_quarantine: bool) -> Markup {
     if is_quarantine {
         return copy_command(visit, "postroom quarantine list", &["status", "client", "channel"]);
     }
-    copy_command(visit, "postroom received list", &["q", "client", "channel", "outcome"])
+    let filters = ["q", "client", "lead", "channel", "direction", "outcome"];
+    copy_command(visit, "postroom received list", &filters)
 }
 
 /// What the form that led here has done: `replayed.COUNT.LEFT` or `discarded.COUNT.LEFT`.
@@ -99,7 +103,8 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     let mut asked = visit.api().received_query(query)?;
     asked.client = visit.clients();
     let (limit, cursor) = (query.limit()?, query.cursor()?);
-    let sought = asked.sought.clone();
+    let (is_sought, is_of_lead) = (asked.sought.is_some(), !asked.lead.is_empty());
+    let searches_bodies = is_sought && asked.looks_in_quarantine();
     let page = visit.api().received(asked, limit, cursor).await?;
     let leads = page.items.iter().filter_map(|it| ReceivedJson::of(it).lead());
     let names = visit.api().lead_names(leads).await?;
@@ -107,13 +112,13 @@ async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
     let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
     Ok(html! {
         (filter(visit))
-        @if sought.is_none() && cursor.is_none() { (webhooks_of_a_day(visit)) }
+        @if !is_sought && cursor.is_none() && !is_of_lead { (webhooks_of_a_day(visit)) }
         div.ut { (outcome_chips(visit)) }
-        (known_since(visit, sought.as_deref()))
+        (known_since(visit, searches_bodies, is_of_lead))
         div.mt {
             @if !page.items.is_empty() { (table(visit, &page.items, &names)) }
             @else if let (Some(at), Some(next)) = (looked_back, &older_page) { (nothing_back_to(at, visit.now, next)) }
-            @else { (nothing(visit, sought.is_some())) }
+            @else { (nothing(visit, is_sought)) }
         }
         @if !page.items.is_empty() { (older(older_page.as_deref(), "newest first")) }
     })
@@ -134,7 +139,9 @@ fn filter(visit: &Visit) -> Markup {
             @if let Some(client) = &visit.client { (hidden_input("client", client)) }
             @if visit.given("outcome").is_some() { (hidden_input("outcome", &given("outcome"))) }
             (field("Request id, provider id, address or phone", "q", &given("q"), "", None))
+            (field("Lead", "lead", &given("lead"), "id", None))
             (choice("Channel", "channel", &given("channel"), channels))
+            (choice("Direction", "direction", &given("direction"), DIRECTIONS))
             (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))
         }
     }
@@ -169,12 +176,15 @@ fn mark_of(outcome: &str) -> StateMark {
 }
 
 /// How far back the list can tell.
-fn known_since(visit: &Visit, sought: Option<&str>) -> Markup {
+fn known_since(visit: &Visit, searches_bodies: bool, is_of_lead: bool) -> Markup {
     html! {
         p.sm.mut.mt {
             "What was stored is known for good. What left no row (ignored, duplicate, refused) is known since "
             (clock(visit.api().untraced().since(), visit.now)) ", of this node."
-            @if sought.is_some() {
+            @if is_of_lead {
+                " Only a message and its duplicates have a lead: what was not understood, ignored or refused has none."
+            }
+            @if searches_bodies {
                 " The bodies of the newest " (BODIES_SEARCHED) " webhooks in quarantine were searched, too."
             }
         }
@@ -183,6 +193,12 @@ fn known_since(visit: &Visit, sought: Option<&str>) -> Markup {
 
 /// An empty list: the address that fills it.
 fn nothing(visit: &Visit, is_sought: bool) -> Markup {
+    if visit.given("lead").is_some() {
+        return empty(
+            "Nothing of this lead matches.",
+            "If it is one person with another lead, that one has its messages.",
+        );
+    }
     if is_sought {
         return empty(
             "Nothing was received under this id, address or number.",

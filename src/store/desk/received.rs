@@ -49,8 +49,13 @@ pub enum ReceivedTables {
 pub struct ReceivedFilter {
     /// The clients.
     pub client: Vec<String>,
+    /// The leads of messages. Those in quarantine have none: whoever names a lead asks for
+    /// [`ReceivedTables::Messages`].
+    pub lead: Vec<Id>,
     /// The channels.
     pub channel: Vec<String>,
+    /// The directions of messages, `inbound` or `outbound`.
+    pub direction: Vec<String>,
     /// An id of a request, of a provider or of ours, an address, or a phone number.
     pub sought: Option<String>,
     /// Where it looks.
@@ -178,9 +183,18 @@ async fn page(
     }
     let is_asked_for =
         |values: &[String], value: &String| values.is_empty() || values.contains(value);
+    let is_such_a_message = |row: &ReceivedRow| match row {
+        ReceivedRow::Message(it) => {
+            (filter.lead.is_empty() || filter.lead.contains(&it.lead_id))
+                && is_asked_for(&filter.direction, &it.direction)
+        }
+        ReceivedRow::Quarantined(_) => true,
+    };
     let matches = |row: &ReceivedRow| {
         let (client, channel) = row.belongs();
-        is_asked_for(&filter.client, client) && is_asked_for(&filter.channel, channel)
+        is_asked_for(&filter.client, client)
+            && is_asked_for(&filter.channel, channel)
+            && is_such_a_message(row)
     };
     let items = ids.iter().filter_map(|id| rows.remove(id)).filter(matches).collect();
     Ok(Page { items, next })
@@ -194,8 +208,9 @@ async fn newest(
 ) -> Result<FoundIds, StoreError> {
     let messages = MessageFilter {
         client: filter.client.clone(),
+        lead: filter.lead.clone(),
         channel: filter.channel.clone(),
-        ..MessageFilter::default()
+        direction: filter.direction.clone(),
     };
     let mut found = FoundIds::default();
     if filter.tables != ReceivedTables::Quarantined {
@@ -255,7 +270,9 @@ async fn find(
         found.messages.extend(written::message_ids(reader, &of_leads, before, most).await?);
     }
     // 5. What nobody has understood, by its text.
-    if let Some(needle) = needle(&terms) {
+    if filter.tables != ReceivedTables::Messages
+        && let Some(needle) = needle(&terms)
+    {
         let newest =
             quarantine::weighed(reader, in_quarantine(filter), BODIES_SEARCHED, Some(before))
                 .await?;

@@ -9,6 +9,7 @@ mod inbox;
 mod jobs;
 mod pools;
 mod received;
+mod received_filters;
 mod search;
 mod set_up;
 mod some_clients;

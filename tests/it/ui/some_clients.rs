@@ -202,7 +202,7 @@ on_both_daemons! {
                 }
             }
         }
-        for list in ["/jobs", "/messages", "/drafts", "/deliveries"] {
+        for list in ["/jobs", "/messages", "/drafts", "/deliveries", "/received"] {
             let answer = in_api(&daemon, &Method::GET, &format!("{list}?lead={}", other.lead)).await;
             assert!(answer.items().is_empty(), "{list}: {answer:?}");
         }

@@ -287,7 +287,11 @@ async fn page(visit: &Visit, id: Id, stopped: Option<&Stopped>) -> Result<PageCo
             div {
                 div data-part={ "why-" (id) } { (why::why(&shown, &explained)) (shown.watch()) }
                 section.sec aria-labelledby="h-thread" data-part={ "thread-" (id) } {
-                    div.head { h2 #h-thread { "Thread" } span.sm.mut { (many(shown.lead.messages.len(), "message")) } }
+                    div.head {
+                        h2 #h-thread { "Thread" }
+                        span.sm.mut { (many(shown.lead.messages.len(), "message")) }
+                        a.sm href=(visit.to_with("/received", &[("lead", &id.to_string())])) { "In Received" }
+                    }
                     (thread(&shown))
                 }
             }
