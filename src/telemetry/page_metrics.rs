@@ -5,7 +5,7 @@ use prometheus::{HistogramVec, IntCounter, IntGauge};
 use std::time::Duration;
 
 /// The pages.
-pub const PAGES: [&str; 18] = [
+pub const PAGES: [&str; 19] = [
     "overview",
     "inbox",
     "lead",
@@ -14,6 +14,7 @@ pub const PAGES: [&str; 18] = [
     "pools",
     "actors",
     "received",
+    "message",
     "quarantine",
     "deliveries",
     "delivery",

@@ -110,7 +110,7 @@ test('10: no hostile text acts, or becomes a part of any page that shows it', as
     '/', '/inbox', '/inbox?view=all', `/leads/${hostile.lead_id}`, `/leads/${mail.lead_id}`, `/leads/${long.lead_id}`,
     '/jobs', '/jobs?status=failed', '/jobs?status=failed&group=error', `/jobs/${failed}`, `/jobs?error=${q}`, '/received', `/received?q=${q}`,
     '/received?tab=quarantine', `/quarantine/${quarantined}`, `/quarantine/${older}`, '/deliveries', `/deliveries/${delivery}`,
-    `/received?lead=${mail.lead_id}`,
+    `/received?lead=${mail.lead_id}`, `/messages/${hostile.message_id}`, `/messages/${mail.message_id}?full=true`, `/messages/${long.message_id}`,
     '/clients', '/clients/acme', '/config', '/system', '/audit', `/search?q=${q}`, `/inbox?q=${q}`,
   ];
   const seen = new Set();
@@ -122,7 +122,7 @@ test('10: no hostile text acts, or becomes a part of any page that shows it', as
     if ((await page.innerText('main')).includes('window.hit')) seen.add(where.split('?')[0].replace(/\d{6,}/, 'ID'));
   }
   // Else the test would look at pages that do not show these texts.
-  for (const shows of ['/inbox', '/leads/ID', '/jobs', '/jobs/ID', '/received', '/quarantine/ID', '/deliveries/ID', '/clients/acme', '/config']) {
+  for (const shows of ['/inbox', '/leads/ID', '/jobs', '/jobs/ID', '/received', '/quarantine/ID', '/messages/ID', '/deliveries/ID', '/clients/acme', '/config']) {
     assert.ok(seen.has(shows), `${shows} shows a hostile text; these do: ${[...seen]}`);
   }
 });
@@ -139,8 +139,10 @@ test('10: a message of hostile text has the same elements as a plain one', async
 
 test('10: a message of 1 MB is cut, and its page stays light', async () => {
   const page = await browser.as(daemon, 'dana');
-  const answer = await page.goto(`${daemon.base}/leads/${long.lead_id}`);
-  const size = (await answer.body()).length;
-  assert.ok(size < 200_000, `${size} bytes`);
-  await reads(page, 'xxxx');
+  for (const where of [`/leads/${long.lead_id}`, `/messages/${long.message_id}`]) {
+    const answer = await page.goto(daemon.base + where);
+    const size = (await answer.body()).length;
+    assert.ok(size < 200_000, `${where}: ${size} bytes`);
+    await reads(page, 'xxxx');
+  }
 });

@@ -24,7 +24,7 @@ before(async () => {
   const [held, uncertain] = [await one('/quarantine'), await one('/deliveries', '?status=uncertain')];
   pages = [
     '/', '/inbox', `/leads/${last.lead_id}`, '/jobs', '/jobs?status=succeeded', job, '/pools', '/actors', '/received',
-    `/received?lead=${last.lead_id}`,
+    `/received?lead=${last.lead_id}`, `/messages/${last.message_id}`, `/messages/${last.message_id}?full=true`,
     '/received?tab=quarantine', held, '/deliveries', uncertain, '/clients', '/clients/acme', '/config', '/system', '/audit',
     '/search?q=nobody%40example.com', '/login',
     // The questions before something is done, as open dialogs.

@@ -54,7 +54,7 @@ pub(super) use self::{
     pools::note_in,
     quarantine::{QUARANTINE_STATUSES, discard_item, replay_item, try_replay},
     query::{Query, parse_id},
-    received::{ReceivedItem, ReceivedJson, ReceivedQuery},
+    received::{ReceivedItem, ReceivedJson, ReceivedQuery, outcome_of},
     stopping::{SENDING_MAX, StopJson},
 };
 

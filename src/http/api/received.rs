@@ -96,6 +96,12 @@ impl ReceivedQuery {
     }
 }
 
+/// What became of a message from this source, of [`RECEIVED_OUTCOMES`].
+pub(in crate::http) fn outcome_of(source: &str) -> &'static str {
+    let [stored, sent, _] = STORED_OUTCOMES;
+    if source == "postroom" { sent } else { stored }
+}
+
 /// One thing of the list.
 #[derive(Clone, Debug)]
 pub(in crate::http) enum ReceivedItem {
@@ -115,8 +121,7 @@ impl ReceivedItem {
     pub(in crate::http) fn outcome(&self) -> &str {
         match self {
             Self::Stored(row) => match &**row {
-                ReceivedRow::Message(it) if it.source == "postroom" => "sent",
-                ReceivedRow::Message(_) => "stored",
+                ReceivedRow::Message(it) => outcome_of(&it.source),
                 ReceivedRow::Quarantined(_) => "quarantined",
             },
             Self::Untraced(it) => it.outcome,
@@ -326,6 +331,11 @@ impl<'a> ReceivedJson<'a> {
     /// The lead, if there is one.
     pub(in crate::http) fn lead(&self) -> Option<Id> {
         self.lead_id.map(|it| it.0)
+    }
+
+    /// The message; for a duplicate, the one that it repeats.
+    pub(in crate::http) fn message(&self) -> Option<Id> {
+        self.message_id.map(|it| it.0)
     }
 
     /// The quarantined webhook, if it is one.

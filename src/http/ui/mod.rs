@@ -19,6 +19,7 @@ mod jobs;
 mod lead;
 mod login;
 mod look;
+mod message;
 mod overview;
 mod parts;
 mod pools;
@@ -84,6 +85,7 @@ fn received_and_sent(cfg: &mut ServiceConfig) {
         .route("/deliveries/{id}/resolve", web::get().to(delivery::ask))
         .route("/deliveries/{id}/resolve", web::post().to(delivery::settle))
         .route("/received", web::get().to(received::show))
+        .route("/messages/{id}", web::get().to(message::show))
         .route("/quarantine/{id}", web::get().to(quarantined::show))
         .route("/quarantine/{id}/replay", web::post().to(quarantined::replay))
         .route("/quarantine/{id}/discard", web::post().to(quarantined::discard))

@@ -87,6 +87,7 @@ fn page_name(route: &str) -> Option<&'static str> {
         "/pools" => "pools",
         "/actors" => "actors",
         "/received" => "received",
+        "/messages/{id}" => "message",
         "/quarantine/{id}" => "quarantine",
         "/deliveries" => "deliveries",
         "/deliveries/{id}" => "delivery",

@@ -159,7 +159,7 @@ fn outcome_chips(visit: &Visit) -> Markup {
 }
 
 /// The mark of what became of it.
-fn mark_of(outcome: &str) -> StateMark {
+pub(super) fn mark_of(outcome: &str) -> StateMark {
     let (tone, sign, word) = match outcome {
         "stored" => (Tone::Good, Sign::Ok, "stored"),
         "sent" => (Tone::Good, Sign::Send, "sent by us"),
@@ -244,10 +244,14 @@ fn row(visit: &Visit, item: &ReceivedItem, names: &HashMap<Id, LeadName>) -> Tab
             html! { @if view.direction == Some("outbound") { "a message to the lead" } @else { span.z { "no name" } } }
         }
     };
-    let event = match view.quarantine() {
-        Some(_) => html! {
-            a href=(visit.to(&format!("/quarantine/{}", item.key()))) { (word) }
-        },
+    let address = match (view.quarantine(), view.message()) {
+        (Some(item), _) => Some(format!("/quarantine/{item}")),
+        // A duplicate leads to the message that it repeats.
+        (None, Some(message)) => Some(format!("/messages/{message}")),
+        (None, None) => None,
+    };
+    let event = match address {
+        Some(address) => html! { a href=(visit.to(&address)) { (word) } },
         None => word,
     };
     let below = match (view.reason, view.address, view.provider_id) {

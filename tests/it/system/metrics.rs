@@ -65,7 +65,7 @@ const METRICS: &[(&str, &str, &str, usize)] = &[
     ("config_pending_restart_keys", "gauge", "", 1),
     ("database_seconds", "histogram", "purpose outcome", 19 * 2),
     ("database_connections", "gauge", "state", 2),
-    ("page_seconds", "histogram", "page", 18),
+    ("page_seconds", "histogram", "page", 19),
     ("event_streams", "gauge", "", 1),
     ("trace_spans_dropped_total", "counter", "", 1),
     ("build_info", "gauge", "version commit database", 1),

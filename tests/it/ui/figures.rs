@@ -167,6 +167,7 @@ fn pages() -> Vec<String> {
         format!("/jobs/{some}"),
         format!("/deliveries/{some}"),
         format!("/quarantine/{some}"),
+        format!("/messages/{some}"),
         format!("/received?lead={some}"),
         format!("/received?q=%2B1555{}", 1_000_000 + some),
         format!("/search?q=%2B1555{}", 1_000_000 + some),

@@ -360,6 +360,7 @@ async fn each_page_that_is_loaded_is_counted_under_its_name() {
         ("pools", "/pools"),
         ("actors", "/actors"),
         ("received", "/received"),
+        ("message", "/messages/7"),
         // The page of a problem is one, too.
         ("quarantine", "/quarantine/7"),
         ("deliveries", "/deliveries"),

@@ -10,6 +10,7 @@ mod jobs;
 mod pools;
 mod received;
 mod received_filters;
+mod received_message;
 mod search;
 mod set_up;
 mod some_clients;

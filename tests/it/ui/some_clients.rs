@@ -126,11 +126,12 @@ impl Owned {
 
     /// The same of the pages.
     fn in_pages(&self) -> Vec<(Method, String)> {
-        let Self { job, lead, draft, delivery, quarantine, operation, .. } = self;
+        let Self { job, lead, message, draft, delivery, quarantine, operation, .. } = self;
         let gets = [
             format!("/jobs/{job}"),
             format!("/jobs?operation={operation}"),
             format!("/leads/{lead}"),
+            format!("/messages/{message}"),
             format!("/inbox?lead={lead}"),
             format!("/inbox?draft={draft}"),
             format!("/deliveries/{delivery}"),

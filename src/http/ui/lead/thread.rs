@@ -74,7 +74,7 @@ fn message_part(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
                 p.sm { a href=(shown.whole_address(message.id.0)) { "Show all of this text" } }
             }
             @if let Some(files) = attachments(message) { p.sm.mut { (files) } }
-            @if !is_inbound { footer { (outbound_state(message, delivery)) } }
+            @if !is_inbound { footer { (outbound_state(shown, message, delivery)) } }
         }
     }
 }
@@ -97,7 +97,16 @@ fn attachments(message: &MessageJson<'_>) -> Option<Markup> {
     })
 }
 
-fn outbound_state(message: &MessageJson<'_>, delivery: Option<&DeliveryJson<'_>>) -> Markup {
+/// The address of the page that has a message with its payload.
+fn message_page(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> String {
+    shown.visit.to(&format!("/messages/{}", message.id.0))
+}
+
+fn outbound_state(
+    shown: &LeadShown<'_>,
+    message: &MessageJson<'_>,
+    delivery: Option<&DeliveryJson<'_>>,
+) -> Markup {
     html! {
         @if message.failed_at.is_some() {
             (StateMark::new(Tone::Bad, Sign::Fail, "did not arrive").badge())
@@ -106,7 +115,8 @@ fn outbound_state(message: &MessageJson<'_>, delivery: Option<&DeliveryJson<'_>>
             @if let Some(error) = delivery.error { (outside(error)) }
             (id_link("/deliveries", delivery.id.0))
         } @else {
-            (StateMark::new(Tone::Good, Sign::Ok, "sent elsewhere").quiet()) "as its provider told"
+            (StateMark::new(Tone::Good, Sign::Ok, "sent elsewhere").quiet())
+            a href=(message_page(shown, message)) { "as its provider told" }
         }
     }
 }
@@ -134,7 +144,10 @@ fn done_about(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
                 }
             }
             ul.sm.mut {
-                li { (clock(message.created_at, now)) " stored" }
+                li {
+                    (clock(message.created_at, now)) " stored, "
+                    a href=(message_page(shown, message)) { "as it came" }
+                }
                 @for draft in drafts.iter().rev() {
                     li { (clock(draft.created_at, now)) " drafted" @if draft.edited { ", edited by a person" } }
                     @if let Some(gate) = &draft.gate {
