@@ -162,8 +162,8 @@ fn payload(visit: &Visit, message: &MessageRow, is_whole: bool) -> Markup {
 }
 
 /// JSON with a line for each value. Its tokens stay as they are: names keep their order, also one
-/// that stands twice, and numbers their spelling. `None` for what is no JSON, and for what would
-/// grow more than [`GROWTH_MAX`] times.
+/// that stands twice, and numbers their spelling, which no value of `serde_json` keeps. `None` for
+/// what is no JSON, and for what would grow more than [`GROWTH_MAX`] times.
 fn in_lines(json: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(json).ok()?;
     let bytes_max = json.len().saturating_mul(GROWTH_MAX);
