@@ -99,6 +99,8 @@ pub(super) async fn show(
 }
 
 #[cfg(test)]
+mod colours_tests;
+#[cfg(test)]
 mod tests {
     use super::{super::parts::Sign, *};
 

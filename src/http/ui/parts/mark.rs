@@ -22,6 +22,10 @@ pub(in crate::http::ui) enum Tone {
 }
 
 impl Tone {
+    #[cfg(test)]
+    pub(in crate::http::ui) const ALL: [Self; 6] =
+        [Self::Good, Self::Busy, Self::Wait, Self::Warn, Self::Unsure, Self::Bad];
+
     /// The class of the style sheet.
     pub(in crate::http::ui) const fn class(self) -> &'static str {
         match self {
