@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { Browser, at, press, reads, rows, settled } from './support/browser.mjs';
 import { Daemon, PAUSED, PEOPLE, clients } from './support/daemon.mjs';
+import { Pixels } from './support/pixels.mjs';
 
 let daemon, browser;
 
@@ -21,6 +22,8 @@ after(async () => {
   await daemon?.stop();
 });
 
+// The least share of a sign's place in which two signs differ. Those of today differ in 0.1.
+const APART_MIN = 0.05;
 const PAGES = ['/', '/inbox', '/jobs', '/pools', '/actors', '/received', '/deliveries', '/clients', '/config', '/system'];
 
 test('39: states are told apart by sign and word, and not by colour alone', async () => {
@@ -42,6 +45,69 @@ test('39: states are told apart by sign and word, and not by colour alone', asyn
   const used = states.map((it) => signs.get(it));
   assert.ok(used.every(Boolean), `each state is on the page: ${[...signs.keys()]}`);
   assert.equal(new Set(used).size, states.length, `each state has its own sign: ${used}`);
+});
+
+/// The signs of states on a page without colours, as they are painted at their size on the ground:
+/// the ink of each pixel, from 0 to 1, and the contrast of the strongest.
+async function greySigns(page, pixels) {
+  const [size, step] = [14, 16];
+  // All stand in one row, so that each meets the pixels of the screen in the same way.
+  const names = await page.evaluate((step) => {
+    document.documentElement.style.filter = 'grayscale(1)';
+    const first = new Map();
+    for (const use of document.querySelectorAll('.chips use, .st use, .sg use')) {
+      const name = use.getAttribute('href').split('#')[1];
+      if (use.checkVisibility() && !first.has(name)) first.set(name, use.closest('svg'));
+    }
+    [...first.values()].forEach((sign, at) => {
+      const place = { position: 'fixed', left: `${at * step}px`, top: 0, margin: 0, zIndex: 99, background: 'var(--ground)' };
+      Object.assign(sign.style, place);
+    });
+    return [...first.keys()];
+  }, step);
+  if (names.length === 0) return [];
+  const picture = await pixels.of(await page.screenshot({ clip: { x: 0, y: 0, width: names.length * step, height: size } }));
+  const light = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  return names.map((name, at) => {
+    const greys = Array.from({ length: size * size }, (_, n) => {
+      const [red, green, blue] = picture.at(at * step + (n % size), Math.floor(n / size));
+      assert.ok(red === green && green === blue, `${name} has no colours: ${[red, green, blue]}`);
+      return red / 255;
+    });
+    // No sign reaches into a corner.
+    const [ground] = greys;
+    const strongest = greys.reduce((far, it) => (Math.abs(it - ground) > Math.abs(far - ground) ? it : far));
+    const [high, low] = [light(ground), light(strongest)].sort((a, b) => b - a);
+    const ink = greys.map((it) => (it - ground) / (strongest - ground || 1));
+    return { name, ink, contrast: (high + 0.05) / (low + 0.05) };
+  });
+}
+
+test('39: in a picture in grey, each sign of a state is seen, and no two are drawn alike', async () => {
+  const pixels = await Pixels.in(browser);
+  // Without the script nothing on a page changes meanwhile.
+  const page = await browser.as(daemon, 'dana', { javaScriptEnabled: false });
+  const drawn = { light: new Map(), dark: new Map() };
+  for (const where of PAGES) {
+    await page.goto(daemon.base + where);
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      for (const { name, ink, contrast } of await greySigns(page, pixels)) {
+        assert.ok(contrast >= 3, `${where}, ${colorScheme}: ${name} has a contrast of ${contrast.toFixed(2)}`);
+        drawn[colorScheme].set(name, ink);
+      }
+    }
+  }
+  for (const [colorScheme, signs] of Object.entries(drawn)) {
+    const all = [...signs];
+    assert.ok(all.length >= 12, `signs of states: ${[...signs.keys()]}`);
+    for (const [number, [one, ink]] of all.entries()) {
+      for (const [other, others] of all.slice(number + 1)) {
+        const apart = ink.reduce((sum, it, at) => sum + Math.abs(it - others[at]), 0) / ink.length;
+        assert.ok(apart >= APART_MIN, `${one} and ${other}, ${colorScheme}: ${apart.toFixed(3)} of their place differs`);
+      }
+    }
+  }
 });
 
 test('39: keys do nothing once they are switched off, and work again once they are on', async () => {
