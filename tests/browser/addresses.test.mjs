@@ -5,19 +5,26 @@ import { after, afterEach, before, test } from 'node:test';
 import { Browser, rows, settled } from './support/browser.mjs';
 import { Daemon, PAUSED, PEOPLE, TOKENS, clients } from './support/daemon.mjs';
 
-let daemon, browser, elsewhere;
+let daemon, browser, elsewhere, outside;
+// What pages elsewhere were asked for: paths and the Referer.
+const visits = [];
 
 before(async () => {
-  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + PAUSED + clients()), Browser.start()]);
-  const [jobs] = await Promise.all([daemon.many('acme', 0, 60), daemon.many('nord', 60, 64)]);
-  for (const { job_ids } of jobs.slice(0, 3)) await daemon.command('jobs', 'cancel', ...job_ids);
-  // A page of another site with a link to us.
+  // A page of another site with a link.
   elsewhere = http.createServer((request, response) => {
-    const to = new URL(request.url, 'http://x').searchParams.get('to') ?? '';
+    const { pathname, searchParams } = new URL(request.url, 'http://x');
+    if (pathname !== '/favicon.ico') visits.push([pathname, request.headers.referer]);
     response.setHeader('content-type', 'text/html');
+    const to = searchParams.get('to') ?? '';
     response.end(`<!doctype html><title>chat</title><a id=to href="${to.replaceAll('&', '&amp;')}">look at this</a>`);
   });
   await new Promise((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+  outside = `http://127.0.0.1:${elsewhere.address().port}`;
+  // Traces are kept elsewhere, too. Nothing listens where they are sent.
+  const traces = `[telemetry]\notlp_endpoint = "http://127.0.0.1:9"\nsample = 1.0\ntrace_url = "${outside}/trace?id={trace_id}"\n`;
+  [daemon, browser] = await Promise.all([Daemon.start(PEOPLE + PAUSED + traces + clients()), Browser.start()]);
+  const [jobs] = await Promise.all([daemon.many('acme', 0, 60), daemon.many('nord', 60, 64)]);
+  for (const { job_ids } of jobs.slice(0, 3)) await daemon.command('jobs', 'cancel', ...job_ids);
 });
 
 afterEach(() => browser?.leave());
@@ -92,4 +99,32 @@ test('4: the way back restores the filter, the scroll and the focus', async () =
   await page.goForward();
   await page.waitForSelector('h1');
   await page.waitForURL(`${daemon.base}/jobs/${row}**`);
+});
+
+test('5: a page elsewhere is not told from which of our addresses somebody comes', async () => {
+  const text = `Look at ${outside}/message?to=/last please`;
+  const { lead_id, job_ids } = await daemon.sms('nord', 70, text);
+  const page = await (await browser.context(daemon.base, { mayVisit: `${outside}/` })).newPage();
+  visits.length = 0;
+  // The sign-in has no links, so the address is changed as by one.
+  const leave = async (path) => {
+    await page.evaluate((to) => location.assign(to), outside + path);
+    await page.waitForURL(outside + path);
+  };
+  await page.goto(`${daemon.base}/login`);
+  await leave('/sign-in');
+  await page.goto((await daemon.command('login-link')).match(/https?:\/\/\S+/)[0]);
+  await page.waitForURL(`${daemon.base}/`);
+  await leave('/overview');
+  await page.goto(`${daemon.base}/jobs/${job_ids[0]}`);
+  await page.click(`main a[href^="${outside}/trace"]`);
+  await page.waitForURL(`${outside}/trace**`);
+  await page.goto(`${daemon.base}/leads/${lead_id}`);
+  await page.click(`main a[href^="${outside}/message"]`);
+  await page.waitForURL(`${outside}/message**`);
+  // This browser does tell it where nothing forbids it.
+  await page.click('#to');
+  await page.waitForURL(`${outside}/last`);
+  const silent = ['/sign-in', '/overview', '/trace', '/message'].map((it) => [it, undefined]);
+  assert.deepEqual(visits, [...silent, ['/last', `${outside}/message?to=/last`]]);
 });
