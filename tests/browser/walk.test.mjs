@@ -6,10 +6,15 @@ import { after, before, test } from 'node:test';
 import { Browser, settled } from './support/browser.mjs';
 import { Daemon, PEOPLE, clients, eventually, fakeProvider } from './support/daemon.mjs';
 import { Axe, pale, tooWide } from './support/look.mjs';
+import { Wire } from './support/wire.mjs';
 
 const shots = process.env.SHOTS;
 // The rules of axe-core that look at colours. All others find the same in both themes.
 const OF_COLOURS = ['color-contrast', 'link-in-text-block'];
+// The most of each page: the page itself, style, script, signs and stream, and their bytes.
+const REQUESTS_MAX = 5;
+const HTML_BYTES_MAX = 60_000;
+const WIRE_BYTES_MAX = 30_000;
 
 let daemon, browser, provider, pages;
 // The pictures: the first of each path.
@@ -82,8 +87,8 @@ async function walk(width) {
   const isPhone = width < 500;
   const size = { viewport: { width, height: isPhone ? 844 : 900 }, colorScheme: 'light', hasTouch: isPhone, isMobile: isPhone };
   const page = await browser.as(daemon, 'dana', size);
-  const axe = await Axe.in(page);
-  const seen = { statuses: [], axe: [], sideways: [], pale: [] };
+  const [axe, wire] = [await Axe.in(page), await Wire.of(page)];
+  const seen = { statuses: [], heavy: [], axe: [], sideways: [], pale: [] };
   const look = async (where) => {
     for (const scheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme: scheme });
@@ -100,6 +105,9 @@ async function walk(width) {
   };
   for (const where of pages) {
     const answer = await page.goto(daemon.base + where, { waitUntil: 'load' });
+    const [html, { paths, bytes }] = [await answer.body(), await wire.taken(page)];
+    const isLight = html.length <= HTML_BYTES_MAX && paths.length <= REQUESTS_MAX && bytes <= WIRE_BYTES_MAX;
+    if (!isLight) seen.heavy.push(`${where}: ${html.length} bytes of HTML, ${bytes} over the wire for ${paths}`);
     if (answer.status() !== 200 || (await page.locator('h1').count()) !== 1) seen.statuses.push(`${where}: ${answer.status()}`);
     if (where.includes('ask=')) await page.locator('dialog:modal').waitFor();
     await look(where);
@@ -130,6 +138,8 @@ test('each page is there, light and dark, at 1280 and 390 pixels', async (t) => 
   const both = (what) => [...wide[what], ...small[what]];
   await t.test('each page is answered and has one heading', () => assert.deepEqual(both('statuses'), []));
   await t.test('9: no request to elsewhere, no report of the content policy, no error in the console', () => browser.blameless());
+  await t.test('15: a page has 60 KB of HTML at most, and takes five requests and 30 KB over the wire', () =>
+    assert.deepEqual(both('heavy'), []));
   await t.test('38: axe-core finds nothing', () => assert.deepEqual(both('axe'), []));
   await t.test('38: nothing scrolls sideways at 1280, 390 and 320 pixels', () => assert.deepEqual(both('sideways'), []));
   await t.test('39: each text has a contrast of 4.5 at least', () => assert.deepEqual(both('pale'), []));

@@ -28,13 +28,15 @@ fn rows() -> i64 {
     std::env::var("FIGURES_ROWS").map_or(ROWS, |it| it.parse().expect("a number of rows"))
 }
 
-async fn fill(db: &Fixture) {
+/// Fills the tables of leads, messages and ended jobs with so many rows each, and others with a
+/// part of that.
+async fn fill(db: &Fixture, rows: i64) {
     let (yes, no) = if db.is_sqlite() { ("1", "0") } else { ("true", "false") };
     let at = format!("{} + n * 60", instant(db, 0));
     let at = if db.is_sqlite() {
-        format!("({at} - {} * 60)", rows())
+        format!("({at} - {rows} * 60)")
     } else {
-        format!("({} - ({} - n) * interval '60 milliseconds')", instant(db, 0), rows())
+        format!("({} - ({rows} - n) * interval '60 milliseconds')", instant(db, 0))
     };
     let client = format!("'c' || (n % {CLIENTS})");
     let kind = "case when n % 1000 = 7 then 'LINKEDIN_INBOUND_POST_PROCESS' else 'SMS_INBOUND_POST_PROCESS' end";
@@ -103,8 +105,8 @@ async fn fill(db: &Fixture) {
             10,
         ),
     ];
-    for first in (1..=rows()).step_by(usize::try_from(STEP).unwrap()) {
-        let numbers = numbers_from(db, first, (first + STEP - 1).min(rows()));
+    for first in (1..=rows).step_by(usize::try_from(STEP).unwrap()) {
+        let numbers = numbers_from(db, first, (first + STEP - 1).min(rows));
         for (table, values, every) in &tables {
             db.execute(&format!(
                 "insert into {table} select {values} from {numbers} where n % {every} = 0"
@@ -113,8 +115,8 @@ async fn fill(db: &Fixture) {
         }
     }
     // Jobs of a tenth wait in turn.
-    let first = rows() + 1;
-    let numbers = numbers_from(db, first, first + rows() / 10);
+    let first = rows + 1;
+    let numbers = numbers_from(db, first, first + rows / 10);
     let waits = format!("n, 'SMS_INBOUND_POST_PROCESS', {client}, 1, n, 1, 5, {at}, {at}");
     db.execute(&format!(
         "insert into jobs (id, kind, client_id, lead_id, subject_id, message_id, max_attempts, run_at, created_at) \
@@ -125,8 +127,7 @@ async fn fill(db: &Fixture) {
         "insert into job_ready (line, job_id, kind, client_id, turn) select -n, n, 'SMS_INBOUND_POST_PROCESS', {client}, n from {numbers}"
     ))
     .await;
-    let counts =
-        [("succeeded", rows() - rows() / 20), ("failed", rows() / 20), ("pending", rows() / 10)];
+    let counts = [("succeeded", rows - rows / 20), ("failed", rows / 20), ("pending", rows / 10)];
     for (state, count) in counts {
         db.execute(&format!(
             "insert into job_counts (node, kind, state, count) values (0, 'SMS_INBOUND_POST_PROCESS', '{state}', {count})"
@@ -135,8 +136,9 @@ async fn fill(db: &Fixture) {
     }
 }
 
-fn pages() -> Vec<String> {
-    let some = rows() / 2;
+/// The pages, and those of one thing in the middle of the `rows`.
+pub fn pages(rows: i64) -> Vec<String> {
+    let some = rows / 2;
     let fixed = [
         "/",
         "/inbox",
@@ -189,9 +191,10 @@ async fn pages_of_a_database_that_has_grown_postgres() {
     }
 }
 
-async fn measure(db: Fixture) {
+/// A daemon that runs no jobs, on a database that is filled with so many rows.
+pub async fn start(db: &Fixture, rows: i64) -> Daemon {
     db.may_leave(Leftover::Anything, "each table is filled by itself");
-    fill(&db).await;
+    fill(db, rows).await;
     let clients: String = (0..CLIENTS)
         .map(|it| format!("[[clients]]\nid = \"c{it}\"\n[clients.channels.sms]\n"))
         .collect();
@@ -203,8 +206,13 @@ async fn measure(db: Fixture) {
     };
     let daemon = Daemon::start(options).await;
     daemon.may_leave(Leftover::Anything, "its jobs are rows of this test");
+    daemon
+}
+
+async fn measure(db: Fixture) {
+    let daemon = start(&db, rows()).await;
     let mut table = String::from("| page | p50 | p95 | bytes |\n|---|---|---|---|\n");
-    for path in pages() {
+    for path in pages(rows()) {
         let (mut times, mut bytes) = (Vec::new(), 0);
         for _ in 0..LOADS {
             let started = Instant::now();
@@ -236,7 +244,7 @@ fn paint(daemon: &Daemon) {
     let status = Command::new("node")
         .args(["paint.mjs", &daemon.url("")])
         .arg(daemon.admin_token())
-        .args(pages())
+        .args(pages(rows()))
         // What the browser tests share starts daemons with it.
         .env("POSTROOM", env!("CARGO_BIN_EXE_postroom"))
         .current_dir(folder)

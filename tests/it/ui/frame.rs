@@ -1,6 +1,6 @@
 //! The frame around every page, the files that pages load, problem pages, and the overview.
 
-use super::{PAGE_BYTES_MAX, browse, checked, page, tags};
+use super::{PAGE_BYTES_MAX, WIRE_BYTES_MAX, browse, checked, files_of, packed_bytes, page, tags};
 use crate::support::{
     both::Place,
     daemon::Daemon,
@@ -77,16 +77,8 @@ async fn each_view_can_be_copied_as_a_command() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_pages_are_kept_for_good_and_light() {
     let daemon = Place::sqlite().start("").await;
-    let overview = page(&daemon, "/").await;
-    let mut weight = 0;
-    let mut files: Vec<String> = tags(&overview.html)
-        .into_iter()
-        .filter_map(|tag| tag.attributes.get("href").or(tag.attributes.get("src")).cloned())
-        .filter(|it| it.contains("/assets/"))
-        .map(|it| it.split('#').next().unwrap().to_owned())
-        .collect();
-    files.sort();
-    files.dedup();
+    let mut weight = packed_bytes(&daemon, "/").await;
+    let files = files_of(&page(&daemon, "/").await.html);
     assert_eq!(files.len(), 3, "{files:?}");
     for file in &files {
         // Nobody needs to be signed in: the sign-in has them, too.
@@ -94,17 +86,11 @@ async fn files_of_pages_are_kept_for_good_and_light() {
         assert_eq!(plain.status(), 200, "{file}");
         assert_eq!(plain.headers()["cache-control"], "public, max-age=31536000, immutable");
         let plain = plain.bytes().await.unwrap();
-        let packed = http().get(daemon.url(file)).header("accept-encoding", "gzip");
-        let packed = packed.send().await.unwrap();
-        assert_eq!(packed.headers()["content-encoding"], "gzip");
-        let packed = packed.bytes().await.unwrap();
-        assert!(packed.len() < plain.len() / 2, "{file}: {} of {}", packed.len(), plain.len());
-        weight += packed.len();
+        let packed = packed_bytes(&daemon, file).await;
+        assert!(packed < plain.len() / 2, "{file}: {packed} of {}", plain.len());
+        weight += packed;
     }
-    let packed = browse(&daemon, "/").header("accept-encoding", "gzip").send().await.unwrap();
-    assert_eq!(packed.headers()["content-encoding"], "gzip");
-    weight += packed.bytes().await.unwrap().len();
-    assert!(weight <= 30_000, "{weight} bytes over the wire");
+    assert!(weight <= WIRE_BYTES_MAX, "{weight} bytes over the wire");
     let other = http().get(daemon.url("/assets/style.00000000.css")).send().await.unwrap();
     assert_eq!(other.status(), 404);
 }

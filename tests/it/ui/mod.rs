@@ -14,10 +14,11 @@ mod received_message;
 mod search;
 mod set_up;
 mod some_clients;
+mod weights;
 
 use crate::support::daemon::Daemon;
 use reqwest::{Client, RequestBuilder, Response, header, redirect::Policy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What every page may do, and no more.
 pub const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -42,6 +43,8 @@ pub const KIM: &str = "kims-token-of-24-characters-";
 pub const VIC: &str = "vics-token-of-24-characters-";
 /// The most bytes of a page with 50 rows.
 pub const PAGE_BYTES_MAX: usize = 60_000;
+/// The most bytes over the wire of a page with its files.
+pub const WIRE_BYTES_MAX: usize = 30_000;
 
 /// A page as it came.
 #[derive(Debug)]
@@ -100,6 +103,23 @@ pub fn browse(daemon: &Daemon, path: &str) -> RequestBuilder {
 /// Asks for a page, and checks what every page promises.
 pub async fn page(daemon: &Daemon, path: &str) -> PageAnswer {
     checked(browse(daemon, path).send().await.unwrap()).await
+}
+
+/// The bytes over the wire of a page or a file. Each is compressed.
+pub async fn packed_bytes(daemon: &Daemon, path: &str) -> usize {
+    let packed = browse(daemon, path).header(header::ACCEPT_ENCODING, "gzip");
+    let packed = packed.send().await.unwrap();
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip", "{path}");
+    packed.bytes().await.unwrap().len()
+}
+
+/// The files that a page loads.
+pub fn files_of(html: &str) -> BTreeSet<String> {
+    let tags = tags(html).into_iter();
+    let named =
+        tags.filter_map(|it| it.attributes.get("href").or(it.attributes.get("src")).cloned());
+    let files = named.filter(|it| it.contains("/assets/"));
+    files.map(|it| it.split('#').next().unwrap().to_owned()).collect()
 }
 
 /// Sends a form of a page, and returns the status and where it leads.
