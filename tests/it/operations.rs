@@ -259,6 +259,20 @@ on_both_daemons! {
         assert_eq!(out, format!("done {done} of {MANY}, stopped\n"));
     }
 
+    async fn a_command_stops_an_operation_and_prints_its_document(place: Place) {
+        let (daemon, db) = start(&place, MANY).await;
+        let started = change(&daemon, "/jobs/cancel", &many()).await;
+        let id = started["operation_id"].as_str().unwrap();
+        let (out, err) = ends_with(0, &postroom(&daemon, &["operations", "stop", id, "--json"]));
+        let printed: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&printed["id"], &printed["stopping"], err.as_str()), (&id.into(), &true.into(), ""), "{printed}");
+        let stopped = operation_that(&daemon, id, |it| it["status"] != "running").await;
+        assert_eq!((&stopped["status"], number(&stopped, "total")), (&"stopped".into(), MANY), "{stopped}");
+        let done = number(&stopped, "done");
+        assert!(done < MANY, "{stopped}");
+        assert_eq!(db.number(CANCELLED).await, done);
+    }
+
     async fn what_is_asked_wrongly_is_told_so(place: Place) {
         let daemon = place.start("").await;
         for path in [

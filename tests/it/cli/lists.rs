@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read as _, Write as _},
@@ -61,10 +61,11 @@ const OTHERS: [(&str, &str); 19] = [
     ("pools resume", "SMS_INBOUND_POST_PROCESS"),
     ("backup", "copy-of-all.db"),
 ];
-/// Commands whose documents other tests read: of `decisions`, `tuning`, `system::doctor`, `model`,
-/// and others of `cli`.
-const ELSEWHERE: [&str; 20] = [
+/// Commands whose documents other tests read: of `decisions`, `tuning`, `operations`,
+/// `system::doctor`, `model`, and others of `cli`.
+const ELSEWHERE: [&str; 22] = [
     "analyst evaluate",
+    "bench",
     "config diff",
     "deliveries resolve",
     "doctor",
@@ -83,14 +84,13 @@ const ELSEWHERE: [&str; 20] = [
     "migrate fresh",
     "migrate status",
     "migrate up",
+    "operations stop",
     "pools reset",
 ];
 /// Commands that have the option, and whose document no test reads.
-const UNREAD: [(&str, &str); 5] = [
-    ("bench", "it measures for seconds"),
+const UNREAD: [(&str, &str); 3] = [
     ("events", "it prints lines"),
     ("examples export", "it prints lines"),
-    ("operations stop", "it needs an operation that still runs"),
     ("top", "it has none, and says so"),
 ];
 const CONFIGS: [&str; 4] = ["--config", "harness.toml", "--config", "test.toml"];
@@ -173,6 +173,30 @@ fn the_document_of_each_command_is_read_by_a_test() {
     let others = OTHERS.iter().map(|it| it.0).chain(ELSEWHERE).chain(UNREAD.map(|it| it.0));
     let gone: Vec<&str> = others.filter(|it| !names.contains(*it)).collect();
     assert!(gone.is_empty(), "there are no such commands: {gone:?}");
+}
+
+#[test]
+fn measurements_are_printed_as_documents() {
+    let scratch = Scratch::new("bench");
+    let url = format!("sqlite:{}", scratch.path().join("any.db").display());
+    // A measurement for each number of connections, and one without any.
+    for (bench, connections) in [("ingest", "1,2"), ("drain", "0")] {
+        let args = ["bench", bench, "--jobs", "20", "--connections", connections, "--json"];
+        let args = [&args[..], &["--database", &url]].concat();
+        let (out, err) = ends_with(0, &postroom(scratch.path(), &args));
+        let printed = lines(&out);
+        assert_eq!((printed.len(), err.as_str()), (connections.split(',').count(), ""), "{out}");
+        for (measured, connections) in printed.iter().zip(connections.split(',')) {
+            let told =
+                ["bench", "database", "connections", "jobs", "refused"].map(|it| &measured[it]);
+            let connections: u64 = connections.parse().unwrap();
+            assert_eq!(json!(told), json!([bench, "sqlite", connections, 20, 0]), "{measured}");
+            for name in ["seconds", "per_second", "rss_mib"] {
+                assert!(measured[name].as_f64().is_some_and(|it| it > 0.0), "{name}: {measured}");
+            }
+        }
+    }
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "a database is left");
 }
 
 on_both_daemons! {
