@@ -14,6 +14,9 @@ pub struct Model {
     pub happened_at: Instant,
     /// Who did it: a person's name, `file`, `signal` or `postroom`.
     pub actor: String,
+    /// What the person might do when they acted: `viewer`, `reviewer` or `operator`. Null where no
+    /// person acted, and in rows of earlier versions.
+    pub role: Option<String>,
     /// How it came: `file`, `signal`, `api`, `command`, `start` or `rule`.
     pub via: String,
     /// What was done, such as `config.reload` or `pool.override`.

@@ -62,6 +62,7 @@ mod m20261129_000022_received;
 mod m20261129_000027_snoozed;
 mod m20261129_000028_job_trace;
 mod m20261129_000030_attempt_trace;
+mod m20261129_000031_audit_role;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -149,6 +150,7 @@ impl Migrator {
             Box::new(m20261129_000027_snoozed::Migration),
             Box::new(m20261129_000028_job_trace::Migration),
             Box::new(m20261129_000030_attempt_trace::Migration),
+            Box::new(m20261129_000031_audit_role::Migration),
         ]
     }
 }

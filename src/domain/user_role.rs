@@ -1,8 +1,11 @@
 //! What a person may do through the admin API and the pages. ([`super::Role`] is the part of the
 //! work that a process takes on.)
 
+use serde::Serialize;
+
 /// What a person may do. A greater role may do all that a smaller one may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UserRole {
     /// They read, and change nothing.
     Viewer,
@@ -16,7 +19,7 @@ impl UserRole {
     /// All roles, the smallest first.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Reviewer, Self::Operator];
 
-    /// As the configuration and the API spell it.
+    /// As the configuration and the API spell it, and as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -59,6 +62,7 @@ mod tests {
     fn each_role_is_found_by_its_name_and_may_do_what_smaller_ones_may() {
         for role in UserRole::ALL {
             assert_eq!(UserRole::named(role.as_str()), Some(role));
+            assert_eq!(serde_json::to_value(role).expect("a text"), role.as_str());
         }
         assert_eq!(UserRole::named("Operator"), None);
         assert!(UserRole::ALL.is_sorted());

@@ -3,7 +3,7 @@
 use super::{request_id, ui::Viewer};
 use crate::{
     config::AdminUser,
-    domain::visible::visible,
+    domain::{UserRole, visible::visible},
     store::{AuditEntry, Via},
 };
 use actix_web::{HttpMessage as _, HttpRequest, http::header::USER_AGENT};
@@ -20,6 +20,8 @@ pub(super) struct Operator {
     /// The name of the user; for the admin's token, a person's name as the caller gives it, else
     /// `admin`.
     pub(super) name: String,
+    /// Their role at this request; `None` if it showed no token and no session.
+    pub(super) role: Option<UserRole>,
     /// A command of Postroom, another program, or a page.
     pub(super) via: Via,
     /// The id of the request.
@@ -37,13 +39,15 @@ impl Operator {
             Some(_) | None if is_command => Via::Command,
             Some(_) | None => Via::Api,
         };
+        let role = viewer.as_ref().map(|viewer| viewer.role);
         let name = viewer.map_or_else(|| given_name(request), |viewer| viewer.name);
-        Self { name, via, request_id: request_id::of(request) }
+        Self { name, role, via, request_id: request_id::of(request) }
     }
 
     /// The audit log's row for a change by this operator. The caller adds values and a note.
     pub(super) fn did(self, action: &'static str, target: impl ToString) -> AuditEntry {
         AuditEntry {
+            role: self.role,
             target: Some(target.to_string()),
             request_id: Some(self.request_id),
             ..AuditEntry::new(self.name, self.via, action)
@@ -90,5 +94,19 @@ mod tests {
         }
         let long = TestRequest::default().insert_header(("x-postroom-actor", "x".repeat(500)));
         assert_eq!(Operator::of(&long.to_http_request()).name.len(), CHARS_MAX);
+    }
+
+    #[test]
+    fn a_row_has_the_role_of_who_acts() {
+        for role in UserRole::ALL {
+            let request = TestRequest::default().to_http_request();
+            let (name, user) = ("Dana S.".to_owned(), "dana".to_owned());
+            let viewer = Viewer { name, role, clients: None, user, session: None };
+            request.extensions_mut().insert(viewer);
+            let entry = Operator::of(&request).did("job.retry", 7);
+            assert_eq!((entry.actor.as_str(), entry.role), ("Dana S.", Some(role)));
+        }
+        let stranger = TestRequest::default().to_http_request();
+        assert_eq!(Operator::of(&stranger).did("job.retry", 7).role, None);
     }
 }

@@ -1,6 +1,6 @@
 //! The audit log: who changed what, and when. Rows are only added.
 
-use crate::domain::Id;
+use crate::domain::{Id, UserRole};
 use crate::store::engine::{
     Database, StoreError,
     sql::sql,
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 sql! {
     /// Adds rows.
     static PUT_AUDIT =
-        "insert into audit (id, happened_at, actor, via, action, target, old_value, new_value, note, node, request_id) \
-         select g.id, @in_ms(-g.waited_ms), g.actor, g.via, g.action, g.target, g.old_value, g.new_value, g.note, g.node, g.request_id \
-         from @rows($1, id bigint, waited_ms bigint, actor text, via text, action text, target text, old_value text, new_value text, \
+        "insert into audit (id, happened_at, actor, role, via, action, target, old_value, new_value, note, node, request_id) \
+         select g.id, @in_ms(-g.waited_ms), g.actor, g.role, g.via, g.action, g.target, g.old_value, g.new_value, g.note, g.node, g.request_id \
+         from @rows($1, id bigint, waited_ms bigint, actor text, role text, via text, action text, target text, old_value text, new_value text, \
            note text, node bigint, request_id text) g";
 }
 
@@ -89,6 +89,8 @@ pub const AUDIT_ACTIONS: [&str; 25] = [
 pub struct AuditEntry {
     /// A person's name, `file`, `signal` or `postroom`.
     pub actor: String,
+    /// The role that the person has now; `None` if no person acts.
+    pub role: Option<UserRole>,
     /// How it came.
     pub via: Via,
     /// What was done, such as `config.reload` or `pool.override`.
@@ -113,6 +115,7 @@ impl AuditEntry {
     pub fn new(actor: impl Into<String>, via: Via, action: &'static str) -> Self {
         Self {
             actor: actor.into(),
+            role: None,
             via,
             action,
             target: None,

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Applies, ChangedKey, ConfigError, OverruledKey},
-    domain::Timestamp,
+    domain::{Timestamp, UserRole},
     store::{AuditEntry, Via},
 };
 use schemars::JsonSchema;
@@ -21,6 +21,8 @@ pub struct ReloadBy {
     pub via: Via,
     /// A person's name, `file` or `signal`.
     pub actor: String,
+    /// The person's role; `None` if no person asked.
+    pub role: Option<UserRole>,
     /// The id of the request that asked for it.
     pub request_id: Option<String>,
 }
@@ -28,17 +30,18 @@ pub struct ReloadBy {
 impl ReloadBy {
     /// A file has changed.
     pub(super) fn file() -> Self {
-        Self { via: Via::File, actor: "file".to_owned(), request_id: None }
+        Self { via: Via::File, actor: "file".to_owned(), role: None, request_id: None }
     }
 
     /// The process got SIGHUP.
     pub fn signal() -> Self {
-        Self { via: Via::Signal, actor: "signal".to_owned(), request_id: None }
+        Self { via: Via::Signal, actor: "signal".to_owned(), role: None, request_id: None }
     }
 
     fn entry(&self, action: &'static str) -> AuditEntry {
         let request_id = self.request_id.clone();
-        AuditEntry { request_id, ..AuditEntry::new(&self.actor, self.via, action) }
+        let new = AuditEntry::new(&self.actor, self.via, action);
+        AuditEntry { role: self.role, request_id, ..new }
     }
 }
 

@@ -139,8 +139,8 @@ on_both_daemons! {
         assert!(stopped["finished_at"].is_string(), "{stopped}");
         ask(daemon.api(Method::POST, &format!("/operations/{id}/cancel"))).await.is_problem(409, "conflict");
         // The audit log names who did it.
-        let audit = "select actor || ' ' || action || ' ' || target from audit where action like 'operation.%' order by id";
-        assert_eq!(db.texts(audit).await, [format!("dana operation.start {id}"), format!("erin operation.stop {id}")]);
+        let audit = "select actor || ' ' || role || ' ' || action || ' ' || target from audit where action like 'operation.%' order by id";
+        assert_eq!(db.texts(audit).await, [format!("dana operator operation.start {id}"), format!("erin operator operation.stop {id}")]);
         let values = db.texts("select new_value from audit where action = 'operation.start'").await;
         assert!(values[0].starts_with(&format!("cancel {MANY} jobs: {{")), "{values:?}");
         // The rest is another operation.

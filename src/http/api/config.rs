@@ -126,8 +126,8 @@ impl ApiState {
         &self,
         request: &HttpRequest,
     ) -> Result<Arc<ReloadReport>, Problem> {
-        let Operator { name, via, request_id } = Operator::of(request);
-        let by = ReloadBy { via, actor: name, request_id: Some(request_id) };
+        let Operator { name, role, via, request_id } = Operator::of(request);
+        let by = ReloadBy { via, actor: name, role, request_id: Some(request_id) };
         let reload = tokio::time::timeout(RELOAD_LIMIT, self.tuner.reload(by)).await;
         let report = reload
             .map_err(|_| Problem::internal("the reload goes on: reading a file takes too long"))?;

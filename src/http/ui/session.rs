@@ -326,6 +326,7 @@ impl State {
             lasts: SESSION_MAX,
         };
         let entry = AuditEntry {
+            role: Some(role),
             new_value: Some(format!("{} ({})", code.user, role.as_str())),
             request_id: Some(request_id::of(request)),
             ..AuditEntry::new(code.actor.clone(), Via::Page, "session.begin")

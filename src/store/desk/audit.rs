@@ -12,7 +12,7 @@ pub use entity::audit::Model as AuditRow;
 /// The columns of an [`AuditRow`] `r`.
 macro_rules! audit_columns {
     () => {
-        "r.id, r.happened_at, r.actor, r.via, r.action, r.target, r.old_value, r.new_value, r.note, r.node, r.request_id"
+        "r.id, r.happened_at, r.actor, r.role, r.via, r.action, r.target, r.old_value, r.new_value, r.note, r.node, r.request_id"
     };
 }
 

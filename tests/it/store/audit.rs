@@ -2,7 +2,7 @@
 
 use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
-    domain::{Id, Timestamp},
+    domain::{Id, Timestamp, UserRole},
     store::{AuditEntry, AuditFilter, Pruning, Via, given_out_at},
 };
 use std::time::Duration;
@@ -90,6 +90,30 @@ on_both_databases! {
         let times: Vec<Timestamp> = page.items.iter().map(|row| Timestamp::from_millis(row.happened_at.0)).collect();
         let between = times[0].millis_since(times[1]);
         assert!((89_000..=91_000).contains(&between), "{times:?}");
+    }
+
+    /// However a row is found. Where no person acted, and in rows of earlier versions, it has none.
+    async fn a_row_has_the_role_of_the_person_who_acted(db: Fixture) {
+        let now = if db.is_sqlite() { "0" } else { "now()" };
+        db.execute(&format!(
+            "insert into audit (id, happened_at, actor, via, action, target) values (7, {now}, 'dana', 'api', 'job.retry', 't')"
+        ))
+        .await;
+        let roles = UserRole::ALL.map(Some).into_iter().chain([None]);
+        let entries = roles.map(|role| AuditEntry { role, ..did("dana", "job.retry", Some("t")) });
+        db.store.audit().record(entries.collect()).await.unwrap();
+        let all = AuditFilter::default;
+        for filter in [
+            all(),
+            AuditFilter { actor: texts(&["dana"]), ..all() },
+            AuditFilter { action: texts(&["job.retry"]), ..all() },
+            AuditFilter { target: texts(&["t"]), ..all() },
+        ] {
+            let page = db.store.desk().audit(filter.clone(), 50, None).await.unwrap();
+            let roles: Vec<_> = page.items.iter().rev().map(|row| row.role.as_deref()).collect();
+            let expected = [None, Some("viewer"), Some("reviewer"), Some("operator"), None];
+            assert_eq!(roles, expected, "{filter:?}");
+        }
     }
 
     /// Two filters are found by the first, and only so many rows of it are read for a page.

@@ -13,7 +13,7 @@ use crate::{
 };
 use postroom::{
     domain::{
-        Effect, Id, Sentiment,
+        Effect, Id, Sentiment, UserRole,
         job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
         outcome::Subject,
         trace::{Hop, JobTrace, TracePoint},
@@ -95,7 +95,11 @@ fn rewrite(was: &str) -> DraftDecision {
 }
 
 fn by_dana(action: &'static str) -> AuditEntry {
-    AuditEntry { target: Some(DRAFT.to_string()), ..AuditEntry::new("dana", Via::Api, action) }
+    AuditEntry {
+        role: Some(UserRole::Reviewer),
+        target: Some(DRAFT.to_string()),
+        ..AuditEntry::new("dana", Via::Api, action)
+    }
 }
 
 /// A decision by a person who saw this.
@@ -137,7 +141,7 @@ async fn sending_job(db: &Fixture) -> (Id, &'static str) {
 async fn audited(db: &Fixture) -> Vec<(String, String)> {
     let page = db.store.desk().audit(AuditFilter::default(), 100, None).await.unwrap();
     let values = |it: postroom::store::AuditRow| {
-        assert_eq!(it.actor, "dana");
+        assert_eq!((it.actor.as_str(), it.role.as_deref()), ("dana", Some("reviewer")));
         (it.old_value.unwrap_or_default(), it.new_value.unwrap_or_default())
     };
     page.items.into_iter().rev().map(values).collect()

@@ -4,7 +4,7 @@ use crate::{on_both_databases, support::fixture::Fixture};
 use postroom::{
     domain::{
         DropCause, DroppedKey, OverriddenKey, OverrideChange, OverrideKey, OverrideOrigin,
-        PoolInFiles, PoolOverride,
+        PoolInFiles, PoolOverride, UserRole,
     },
     store::{AuditEntry, AuditFilter, AuditRow, Heartbeat, StoredOverrides, Via},
 };
@@ -14,6 +14,7 @@ const FILES: PoolInFiles = PoolInFiles { size: 8, paused: false };
 
 fn by(actor: &str, action: &'static str) -> AuditEntry {
     AuditEntry {
+        role: Some(UserRole::Operator),
         target: Some(KIND.to_owned()),
         request_id: Some("r-1".to_owned()),
         ..AuditEntry::new(actor, Via::Command, action)
@@ -90,6 +91,7 @@ on_both_databases! {
             .await
             .into_iter()
             .map(|row| {
+                assert_eq!(row.role.as_deref(), Some("operator"));
                 let bare = |text: Option<String>| text.map(|it| it.split(" until").next().unwrap().to_owned());
                 (row.actor, row.action, bare(row.old_value), bare(row.new_value))
             })

@@ -1,8 +1,9 @@
 //! Sessions of people: a code is good once, and what is revoked is known to all nodes.
 
 use crate::{on_both_databases, support::fixture::Fixture};
-use postroom::store::{
-    AuditEntry, AuditFilter, NewSession, Pruning, SessionStart, UserSessions, Via,
+use postroom::{
+    domain::UserRole,
+    store::{AuditEntry, AuditFilter, NewSession, Pruning, SessionStart, UserSessions, Via},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -18,7 +19,7 @@ fn new(hash: &str, user: &str) -> NewSession {
 }
 
 fn entry(action: &'static str) -> AuditEntry {
-    AuditEntry::new("dana", Via::Page, action)
+    AuditEntry { role: Some(UserRole::Viewer), ..AuditEntry::new("dana", Via::Page, action) }
 }
 
 async fn begin(sessions: &UserSessions, hash: &str, user: &str) -> SessionStart {
@@ -35,6 +36,7 @@ async fn begun(sessions: &UserSessions, hash: &str, user: &str) -> i64 {
 /// The actions and targets of the audit log, oldest first.
 async fn log(db: &Fixture) -> Vec<(String, Option<String>)> {
     let rows = db.store.desk().audit(AuditFilter::default(), 100, None).await.unwrap().items;
+    assert!(rows.iter().all(|row| row.role.as_deref() == Some("viewer")), "{rows:?}");
     rows.into_iter().rev().map(|row| (row.action, row.target)).collect()
 }
 

@@ -523,7 +523,7 @@ fn nodes_and_caps() -> Vec<Row> {
         reader("READ_SERVER", []).of(1).only_on_postgres(),
         reader("READ_SQLITE_VERSION", []).of(1).only_on_sqlite(),
         writer("READ_ID_FLOOR", []).of(20),
-        writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "waited_ms": 7, "actor": "dana", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
+        writer("PUT_AUDIT", [group(|n| json!({"id": 900_000_000 + n, "waited_ms": 7, "actor": "dana", "role": "operator", "via": "command", "action": "pool.override", "target": "t", "old_value": null, "new_value": "8", "note": null, "node": 1, "request_id": null}))]).finds(300),
         writer("PUT_MODEL_CALLS", [group(|n| json!({"id": 900_000_000 + n, "kind": "SELF_CHECK", "feature": "classify", "prompt": "classify.v1", "model": "m", "status": "ok", "error": null, "tokens_in": 700, "tokens_out": 20, "latency_ms": 900, "retry": 0, "client_id": "c1", "lead_id": n, "job_id": n, "node": 1}))]).finds(300),
         writer("COUNT_SESSIONS", [text("user 7"), number(100)]).of(100).finds(1),
         writer("PUT_SESSION", [number(900_000_001), text("a new hash"), text("mark"), text("dana"), text("dana"), text("Firefox"), number(7)]).of(1).finds(1),
