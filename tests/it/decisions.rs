@@ -180,11 +180,13 @@ on_both_daemons! {
         let kinds: Vec<&str> = examples.items().iter().filter_map(|it| it["kind"].as_str()).collect();
         assert_eq!(kinds, ["tag", "rejected", "edited"], "{examples:?}");
         let audit = call(&daemon, Method::GET, "/audit?limit=50", None).await;
-        let mut actions: Vec<&str> = audit.items().iter().filter(|it| it["actor"] == "dana").filter_map(|it| it["action"].as_str()).collect();
+        let rows: Vec<&Value> = audit.items().iter().filter(|it| it["actor"] == "dana").collect();
+        let mut actions: Vec<&str> = rows.iter().filter_map(|it| it["action"].as_str()).collect();
         actions.reverse();
         assert_eq!(actions, [
             "draft.edit", "draft.approve", "draft.undo", "draft.reject", "draft.regenerate", "draft.approve", "delivery.resolve", "message.retag",
         ], "{audit:?}");
+        assert!(rows.iter().all(|it| it["role"] == "operator"), "{audit:?}");
     }
 
     async fn commands_decide_as_requests_do(place: Place) {

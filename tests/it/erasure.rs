@@ -45,6 +45,8 @@ on_both_daemons! {
         assert!(!export.body["jobs"].as_array().unwrap().is_empty());
         let actions: Vec<&str> = export.body["audit"].as_array().unwrap().iter().filter_map(|it| it["action"].as_str()).collect();
         assert_eq!(actions, ["lead.export", "lead.opt_out"]);
+        let audit = &export.body["audit"];
+        assert_eq!((&audit[0]["role"], &audit[1]["role"]), (&json!("operator"), &json!("operator")), "{audit}");
         // A lift needs a note, and the name of each opt-out that is not shown.
         let lift = async |body| call(&daemon, Method::DELETE, &opt_out, Some(body)).await;
         lift(json!({})).await.is_problem(400, "bad-request");

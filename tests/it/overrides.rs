@@ -218,6 +218,10 @@ on_both_daemons! {
         .await;
         let expected = ["pool.override_dropped", "postroom", "size = 5", "size = 8", "its time is over"];
         assert_eq!(rows[1], expected.map(str::to_owned));
+        // A person set it, and no person ended it.
+        let roles = get(&daemon, &format!("/audit?target={CHECK}")).await;
+        let roles: Vec<Option<&Value>> = roles.items().iter().map(|row| row.get("role")).collect();
+        assert_eq!(roles, [Some(&Value::Null), Some(&json!("operator"))]);
         change(&daemon, CHECK, &json!({"size": 5})).await;
         let same = change(&daemon, CHECK, &json!({"size": 8})).await;
         assert_eq!((&same.body["size"], &same.body["override"]), (&json!(8), &Value::Null));
@@ -304,6 +308,7 @@ on_both_daemons! {
         let row = get(&daemon, "/audit?action=quarantine.discard&since=1h").await.items()[0].clone();
         let node = get(&daemon, "/overview").await.field("node").to_owned();
         assert_eq!((&row["via"], &row["node"]), (&json!("api"), &json!(node)));
+        assert_eq!(row["role"], "operator");
         assert!(row["request_id"].is_string(), "{row}");
     }
 

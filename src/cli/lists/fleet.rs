@@ -126,6 +126,7 @@ impl Listed for AuditList {
             column("id"),
             column("at"),
             column("actor"),
+            column("role"),
             column("via"),
             column("action"),
             column("target"),

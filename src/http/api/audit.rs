@@ -8,7 +8,9 @@ use super::{
 use crate::{
     domain::{Id, Timestamp, median_ms},
     http::{
-        openapi::{ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, get},
+        openapi::{
+            ApiEndpoint, ApiParameter, CURSOR, LIMIT, SINCE, Takes, UNTIL, UserRoleWord, get,
+        },
         problem::Problem,
     },
     store::{AuditFilter, AuditRow, Page, StoreError, Via},
@@ -134,6 +136,10 @@ pub(super) struct AuditJson<'a> {
     id: RowKey,
     at: Timestamp,
     actor: &'a str,
+    /// The role that the person had when they acted; `null` where no person acted, and in rows of
+    /// versions that did not store it.
+    #[schemars(with = "Option<UserRoleWord>")]
+    role: Option<&'a str>,
     via: &'a str,
     action: &'a str,
     target: Option<&'a str>,
@@ -150,6 +156,7 @@ impl<'a> AuditJson<'a> {
             id: RowKey(row.id),
             at: Timestamp::from_millis(row.happened_at.0),
             actor: &row.actor,
+            role: row.role.as_deref(),
             via: &row.via,
             action: &row.action,
             target: row.target.as_deref(),

@@ -106,7 +106,7 @@ fn table(visit: &Visit, rows: &[AuditRow]) -> Markup {
         TableRow::new([
             what,
             clock(Timestamp::from_millis(row.happened_at.0), visit.now),
-            two(outside(&row.actor), html! { "by " (row.via) }),
+            two(outside(&row.actor), way(row.role.as_deref(), &row.via)),
             html! { @if let Some(target) = &row.target { (outside(target)) } @else { span.z { "–" } } },
             values(row.old_value.as_deref(), row.new_value.as_deref()),
             html! { @if let Some(request) = &row.request_id { (id(request)) } @else { span.z { "–" } } },
@@ -115,6 +115,11 @@ fn table(visit: &Visit, rows: &[AuditRow]) -> Markup {
     });
     let table = PageTable::new("Changes", columns).caption_hidden().rows(rows);
     html! { (table) }
+}
+
+/// As whom somebody acted, and how. `role` is that of a person.
+fn way(role: Option<&str>, via: &str) -> Markup {
+    html! { @if let Some(role) = role { (role) ", " } "by " (via) }
 }
 
 fn values(old: Option<&str>, new: Option<&str>) -> Markup {
@@ -130,6 +135,12 @@ fn values(old: Option<&str>, new: Option<&str>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_is_shown_with_their_role_and_a_file_has_none() {
+        assert_eq!(way(Some("viewer"), "page").into_string(), "viewer, by page");
+        assert_eq!(way(None, "file").into_string(), "by file");
+    }
 
     #[test]
     fn values_are_texts_from_outside() {

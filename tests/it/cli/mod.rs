@@ -357,19 +357,26 @@ on_both_daemons! {
         let (_, err) = ends_with(1, &run(&["pools", "resize", "SELF_CHEK", "12"]));
         assert!(err.contains("did you mean `SELF_CHECK`?"), "{err}");
         let listed = document(&run(&["audit", "list", "--target", "SELF_CHECK", "--since", "1h", "--json"]));
-        let rows: Vec<(&str, &str)> = listed["items"]
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+        let rows: Vec<[String; 3]> = listed["items"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|row| (row["action"].as_str().unwrap(), row["via"].as_str().unwrap()))
+            .map(|row| ["action", "role", "via"].map(|name| text(row, name)))
             .collect();
-        let override_ = ("pool.override", "command");
-        assert_eq!(rows, [("pool.reset", "command"), override_, override_, override_]);
+        let row = |action: &'static str| [action, "operator", "command"];
+        let override_ = row("pool.override");
+        assert_eq!(rows, [row("pool.reset"), override_, override_, override_]);
         let id = listed["items"][1]["id"].as_str().unwrap();
         assert_eq!(document(&run(&["audit", "show", id, "--json"])), listed["items"][1]);
         ends_with(1, &run(&["audit", "show", "1"]));
         let (table, _) = ends_with(0, &run(&["audit", "--action", "pool.reset"]));
         assert!(table.contains("pool.reset") && !table.contains("pool.override"), "{table}");
+        let columns = |at: usize| table.lines().nth(at).unwrap().split_whitespace().collect::<Vec<_>>();
+        assert!(columns(0).contains(&"role") && columns(1).contains(&"operator"), "{table}");
+        let (out, _) = ends_with(0, &run(&["audit", "list", "--all", "--jsonl", "--action", "pool.reset"]));
+        let row: Value = serde_json::from_str(out.trim()).unwrap();
+        assert_eq!((text(&row, "action"), text(&row, "role")), ("pool.reset".to_owned(), "operator".to_owned()));
         let nodes = document(&run(&["nodes", "list", "--json"]));
         let id = nodes["items"][0]["id"].as_str().unwrap();
         let (shown, _) = ends_with(0, &run(&["nodes", "show", id]));

@@ -53,6 +53,7 @@ async fn sighup_and_the_api_are_always_answered() {
     let row = eventually(PROMPT, rows).await;
     let told = [&row["action"], &row["via"], &row["target"]];
     assert_eq!(told, ["config.reload", "signal", "pools.SELF_CHECK.size"], "{row}");
+    assert_eq!(row.get("role"), Some(&Value::Null), "{row}");
     // Who asks later is told what was applied last.
     let output = reload_command(&daemon, &[]);
     let told = String::from_utf8(output.stdout).unwrap();
@@ -201,7 +202,7 @@ on_both_daemons! {
         }
         written(&format!(
             "action = 'config.reload' and target = 'ingest.batch_max' and old_value = '{}' \
-             and new_value = '{value}' and actor = 'admin' and via = 'api' and request_id is not null",
+             and new_value = '{value}' and actor = 'admin' and role = 'operator' and via = 'api' and request_id is not null",
             value - 1
         ))
         .await;
@@ -219,7 +220,11 @@ on_both_daemons! {
         };
         eventually(PROMPT, waits).await;
         drop(held);
-        written("target = 'ingest.batch_max' and new_value = '9' and via = 'file'").await;
+        written("target = 'ingest.batch_max' and new_value = '9' and via = 'file' and role is null").await;
+        // The newest is that of the file.
+        let listed = ask(daemon.api(Method::GET, "/audit?target=ingest.batch_max&limit=1")).await;
+        let row = &listed.items()[0];
+        assert_eq!((&row["actor"], row.get("role")), (&"file".into(), Some(&Value::Null)), "{row}");
         assert_eq!(rows("old_value like '%secret%' or new_value like '%secret%'").await, 0);
     }
 }

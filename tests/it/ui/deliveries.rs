@@ -96,7 +96,7 @@ on_both_daemons! {
         let settled = page(&daemon, "/deliveries/81").await;
         settled.has("</svg>sent").lacks("/resolve\"").has("Since then");
         let audit = page(&daemon, "/audit?action=delivery.resolve").await;
-        audit.has("delivery.resolve").has("seen &lt;b&gt;there&lt;/b&gt;").lacks("<b>there");
+        audit.has("operator, by api").has("delivery.resolve").has("seen &lt;b&gt;there&lt;/b&gt;").lacks("<b>there");
     }
 
     /// Check 6.

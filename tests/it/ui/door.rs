@@ -83,11 +83,11 @@ async fn reload(daemon: &mut Daemon, config: &str) {
     assert_eq!(report.status, 200, "{report:?}");
 }
 
-/// The newest rows of the audit log: action, actor, way.
-async fn audit(daemon: &Daemon, count: usize) -> Vec<[String; 3]> {
+/// The newest rows of the audit log: action, actor, role, way.
+async fn audit(daemon: &Daemon, count: usize) -> Vec<[String; 4]> {
     let answer = ask(daemon.api(Method::GET, &format!("/audit?limit={count}"))).await;
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let row = |row: &Value| ["action", "actor", "via"].map(|name| text(row, name));
+    let row = |row: &Value| ["action", "actor", "role", "via"].map(|name| text(row, name));
     answer.items().iter().map(row).collect()
 }
 
@@ -120,14 +120,14 @@ on_both_daemons! {
         assert_eq!((answer.status, answer.header("location")), (303, "/"));
         // The API knows the session, too.
         assert_eq!(browser.get("/api/v1/pools").await.status, 200);
-        assert_eq!(audit(&daemon, 1).await, [["session.begin", "dana", "page"]]);
+        assert_eq!(audit(&daemon, 1).await, [["session.begin", "dana", "operator", "page"]]);
         // And the way out.
         let answer = ask(browser.post("/logout")).await;
         assert_eq!((answer.status, answer.header("location")), (303, "/login"));
         assert!(answer.header("set-cookie").starts_with("postroom=; Path=/; Max-Age=0"), "{answer:?}");
         assert_eq!(browser.get("/").await.status, 302, "the cookie no longer counts");
         ask(browser.prepare(Method::GET, "/api/v1/pools")).await.is_problem(401, "unauthenticated");
-        assert_eq!(audit(&daemon, 1).await, [["session.revoke", "dana", "page"]]);
+        assert_eq!(audit(&daemon, 1).await, [["session.revoke", "dana", "operator", "page"]]);
         let log = daemon.log();
         assert!(log.contains("somebody has signed in") && !log.contains(DANA));
         assert!(!log.contains(cookie.split(['=', ';']).nth(1).unwrap()), "a cookie is in the log");
@@ -164,7 +164,7 @@ on_both_daemons! {
         assert_eq!(Browser::new(&daemon).sign_in(of_kim.field("code")).await.status, 401);
         let rita = Browser::signed_in(&daemon, &code).await;
         assert_eq!(rita.sessions().await[0]["name"], "Rita");
-        assert_eq!(audit(&daemon, 1).await, [["session.begin", "Rita", "page"]]);
+        assert_eq!(audit(&daemon, 1).await, [["session.begin", "Rita", "operator", "page"]]);
         assert!(!daemon.log().contains(&code));
     }
 
@@ -287,7 +287,8 @@ on_both_daemons! {
         let resize = daemon.http.patch(daemon.url("/api/v1/pools/SELF_CHECK")).bearer_auth(DANA).json(&change);
         assert_eq!(ask(resize.header("x-postroom-actor", "somebody")).await.status, 200);
         assert_eq!(ask(reset.header("x-postroom-actor", "somebody")).await.status, 200);
-        assert_eq!(audit(&daemon, 2).await, [["pool.reset", "dana", "api"], ["pool.override", "dana", "api"]]);
+        let expected = ["pool.reset", "pool.override"].map(|it| [it, "dana", "operator", "api"]);
+        assert_eq!(audit(&daemon, 2).await, expected);
         let refused = "postroom_admin_refused_total{reason=\"role\"}";
         let metrics = ask(daemon.get("/metrics")).await.text;
         let count = metrics.lines().find_map(|line| line.strip_prefix(refused)).unwrap();
@@ -361,7 +362,8 @@ on_both_daemons! {
             // An operator ends any.
             assert_eq!(ask(end(&dana, &id(0))).await.status, 200);
             assert_eq!(vic.get("/").await.status, 302);
-            assert_eq!(audit(&daemon, 2).await, [["session.revoke", "dana", "page"], ["session.revoke", "kim", "page"]]);
+            let expected = [("dana", "operator"), ("kim", "reviewer")].map(|it| ["session.revoke", it.0, it.1, "page"]);
+            assert_eq!(audit(&daemon, 2).await, expected);
             [dana.cookie.clone(), kim.cookie.clone()]
         };
         // A role counts as it is now; a changed token and a removed user end sessions.
@@ -374,13 +376,17 @@ on_both_daemons! {
         let all = ask(daemon.api(Method::GET, "/sessions")).await;
         let ended: Vec<_> = all.items().iter().map(|it| it["ended"].as_str()).collect();
         assert_eq!(ended, [Some("revoked"), Some("revoked"), Some("token"), None]);
+        // The log keeps the role that a person had when they acted.
+        let again = Browser::signed_in(&daemon, DANA).await;
+        let shown = again.get("/audit?actor=dana&action=session.begin,session.revoke").await.text;
+        assert_eq!(["operator, by page", "viewer, by page"].map(|it| shown.matches(it).count()), [2, 1], "{shown}");
         let without_dana = USERS[USERS.find("name = \"kim\"").unwrap()..].to_owned();
         reload(&mut daemon, &format!("[[admin.users]]\n{without_dana}")).await;
         let [dana, kim] = cookies.map(|cookie| Browser { cookie, ..Browser::new(&daemon) });
         assert_eq!(dana.get("/").await.status, 302, "no such user");
         assert_eq!(kim.get("/").await.status, 200, "the token of before is back");
         let all = ask(daemon.api(Method::GET, "/sessions")).await;
-        assert_eq!(all.items()[3]["ended"], "user");
+        assert_eq!(all.items()[4]["ended"], "user");
     }
 
     async fn a_stream_ends_with_its_session_and_a_viewer_may_end_their_own(place: Place) {

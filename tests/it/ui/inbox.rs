@@ -191,6 +191,7 @@ on_both_daemons! {
         let mut actions: Vec<&str> = audit.items().iter().filter_map(|it| it["action"].as_str()).collect();
         actions.reverse();
         assert_eq!(actions, ["draft.edit", "draft.approve", "draft.undo", "draft.reject", "draft.reject", "draft.approve"]);
+        assert!(audit.items().iter().all(|it| it["role"] == "reviewer"), "{audit:?}");
     }
 
     /// Two reviewers look at one draft: an open page is told of the decision of the other.

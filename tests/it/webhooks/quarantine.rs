@@ -83,8 +83,8 @@ on_both_daemons! {
         replay(&daemon, &id).await.is_problem(409, "conflict");
         let rows = rows().await;
         let [row] = rows.items() else { panic!("{rows:?}") };
-        let told = [&row["action"], &row["old"], &row["new"]];
-        assert_eq!(told, ["quarantine.replay", "held", "replayed"], "{row}");
+        let told = [&row["action"], &row["role"], &row["old"], &row["new"]];
+        assert_eq!(told, ["quarantine.replay", "operator", "held", "replayed"], "{row}");
         let listed = daemon.api("/quarantine?status=replayed").await;
         assert_eq!(listed.items().len(), 1);
         let job = answer.job_ids().pop().expect("a job");
