@@ -2,7 +2,7 @@
 
 use super::{
     Desk,
-    jobs::{ERRORS_AT_ONCE, JobFilter, Search},
+    jobs::{JobFilter, Search},
 };
 use crate::domain::{Id, Timestamp, error_signature::error_signature};
 use crate::store::engine::{
@@ -30,6 +30,8 @@ sql! {
 const READ_MAX: usize = 50_000;
 /// How long reading may take. A read that has begun by then is read to its end.
 const READING_MAX: Duration = Duration::from_millis(80);
+/// How many jobs are looked at by one read: few, so that the last read is soon at its end.
+const AT_ONCE: usize = 500;
 /// The most groups of one page.
 const GROUPS_MAX: usize = 500;
 
@@ -65,7 +67,7 @@ pub(super) async fn of(reader: &Sessions, ids: &[Id]) -> Result<Vec<JobError>, S
 }
 
 impl Desk {
-    /// Jobs before `cursor` that match, as groups with one error each. It reads for some hundred
+    /// Jobs before `cursor` that match, as groups with one error each. It reads for about 80
     /// milliseconds at most.
     ///
     /// # Errors
@@ -157,8 +159,8 @@ async fn groups(
     let mut found = ErrorGroups { next: cursor.or(Some(Id::MAX)), ..ErrorGroups::default() };
     let mut looked_at = 0;
     while let Some(before) = found.next {
-        let hits = search.matching(reader, before, ERRORS_AT_ONCE).await?;
-        looked_at += ERRORS_AT_ONCE;
+        let hits = search.matching(reader, before, AT_ONCE).await?;
+        looked_at += AT_ONCE;
         for job in of(reader, &hits.ids).await? {
             found.add(job);
         }

@@ -154,7 +154,7 @@ sql! {
 /// How many jobs are read at once if most of them do not have the requested status.
 const STEP_MIN: usize = 500;
 /// How many jobs are read at once if most of them have another error than the requested one.
-pub(super) const ERRORS_AT_ONCE: usize = 2_000;
+const ERRORS_AT_ONCE: usize = 2_000;
 /// The rows of each table that one search for rare jobs reads.
 const WINDOW: usize = 20_000;
 /// The most searches for one page. After that, a page that is not full has a cursor to continue
