@@ -7,7 +7,7 @@ use std::{borrow::Cow, ops::Deref, sync::OnceLock};
 ///
 /// It is compiled when it is first used: most texts need few of the patterns, and to compile all of
 /// them costs more than to judge a thousand texts. A pattern that is not valid panics at its first
-/// use, so a test uses each pattern that the code has.
+/// use, so a test uses each pattern that the code has, or gives it to `assert_valid`.
 #[derive(Debug)]
 pub(crate) struct LazyPattern {
     text: Cow<'static, str>,
@@ -23,6 +23,14 @@ impl LazyPattern {
     /// A pattern that stands in the code as it is, for a `static`.
     pub(crate) const fn of(text: &'static str) -> Self {
         Self { text: Cow::Borrowed(text), compiled: OnceLock::new() }
+    }
+
+    /// Fails a test in which one of `patterns` is not valid, and names it.
+    #[cfg(test)]
+    pub(crate) fn assert_valid<'a>(patterns: impl IntoIterator<Item = &'a Self>) {
+        for Self { text, .. } in patterns {
+            assert_eq!(Regex::new(text).err(), None, "{text}");
+        }
     }
 }
 
@@ -46,5 +54,11 @@ mod tests {
             assert!(pattern.is_match("abba") && !pattern.is_match("a"));
             assert!(pattern.compiled.get().is_some());
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "a(b")]
+    fn a_pattern_that_is_not_valid_is_named() {
+        LazyPattern::assert_valid([&LazyPattern::of("b+"), &LazyPattern::of("a(b")]);
     }
 }

@@ -97,9 +97,7 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        for pattern in [&MARKS.answer, &MARKS.tag, &DELIVERY_REPORT, &DELAY] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([&MARKS.answer, &MARKS.tag, &DELIVERY_REPORT, &DELAY]);
     }
 
     #[test]

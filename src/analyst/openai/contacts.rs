@@ -91,9 +91,7 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        for pattern in [&LINK, &NUMBER, &DATE] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([&LINK, &NUMBER, &DATE]);
     }
 
     #[test]

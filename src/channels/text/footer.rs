@@ -130,8 +130,6 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        for pattern in [&CONTACT, &SPOKEN, &DISCLAIMER, &DEVICE, &SENT_WITH, &SENT] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([&CONTACT, &SPOKEN, &DISCLAIMER, &DEVICE, &SENT_WITH, &SENT]);
     }
 }

@@ -319,8 +319,6 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        for pattern in [&YEAR, &EVIDENCE] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([&YEAR, &EVIDENCE]);
     }
 }

@@ -201,9 +201,7 @@ mod tests {
     #[test]
     fn all_patterns_are_valid() {
         let Patterns { head, sign, behind, file } = &*PATTERNS;
-        for pattern in [head, sign, behind, file] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([head, sign, behind, file]);
     }
 
     #[rustfmt::skip]

@@ -36,8 +36,6 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        for pattern in [&PHRASE, &ADDRESS] {
-            assert!(!pattern.as_str().is_empty());
-        }
+        LazyPattern::assert_valid([&PHRASE, &ADDRESS]);
     }
 }
