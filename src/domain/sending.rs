@@ -118,6 +118,41 @@ impl DeliveryStatus {
     }
 }
 
+/// What has become of a message that a draft answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnsweredMessage {
+    /// True if it is the newest inbound message of its lead, by the provider's clock.
+    pub is_newest: bool,
+    /// True if an inbound message of the lead was stored after it, whatever its time.
+    pub has_later: bool,
+    /// True if somebody has written to the lead after it.
+    pub is_answered: bool,
+    /// True if it was deleted at its provider.
+    pub is_deleted: bool,
+    /// True if its text was changed after the draft was made.
+    pub is_edited: bool,
+    /// True if it has a tag that gets a draft.
+    pub has_answerable_tag: bool,
+    /// True if all ids are known that an answer needs.
+    pub has_handle: bool,
+    /// True if the answer would reach others than its writer ([`reaches_others`]).
+    pub reaches_others: bool,
+}
+
+impl AnsweredMessage {
+    /// Nothing about it keeps its answer from being sent.
+    pub const ANSWERABLE: Self = Self {
+        is_newest: true,
+        has_later: false,
+        is_answered: false,
+        is_deleted: false,
+        is_edited: false,
+        has_answerable_tag: true,
+        has_handle: true,
+        reaches_others: false,
+    };
+}
+
 /// What is known when it is decided whether an answer may be sent, read under the lead's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendCase {
@@ -136,23 +171,8 @@ pub struct SendCase {
     pub is_approved: bool,
     /// The delivery of the draft, if there is one.
     pub delivery: Option<DeliveryStatus>,
-    /// True if the message that the draft answers is the newest inbound one of its lead, by the
-    /// provider's clock.
-    pub is_newest: bool,
-    /// True if an inbound message of the lead was stored after it, whatever its time.
-    pub has_later: bool,
-    /// True if somebody has written to the lead after that message.
-    pub is_answered: bool,
-    /// True if the message was deleted at its provider.
-    pub is_deleted: bool,
-    /// True if the text of the message was changed after the draft was made.
-    pub is_edited: bool,
-    /// True if the message has a tag that gets a draft.
-    pub has_answerable_tag: bool,
-    /// True if all ids are known that an answer needs.
-    pub has_handle: bool,
-    /// True if the answer would reach others than the writer of the message ([`reaches_others`]).
-    pub reaches_others: bool,
+    /// What has become of the message that the draft answers.
+    pub message: AnsweredMessage,
     /// What keeps messages from the lead on the channel.
     pub barrier: Option<&'static str>,
     /// True while the lead is snoozed.
@@ -208,14 +228,7 @@ impl SendCase {
         opens_in: Some(Duration::ZERO),
         is_approved: true,
         delivery: None,
-        is_newest: true,
-        has_later: false,
-        is_answered: false,
-        is_deleted: false,
-        is_edited: false,
-        has_answerable_tag: true,
-        has_handle: true,
-        reaches_others: false,
+        message: AnsweredMessage::ANSWERABLE,
         barrier: None,
         is_snoozed: false,
         account_pause: Duration::ZERO,
@@ -240,34 +253,34 @@ impl SendCase {
         if let Some(barrier) = self.barrier {
             return never(barrier, Some("rejected"));
         }
-        if !self.is_newest {
+        if !self.message.is_newest {
             return never("newer_message", Some("superseded"));
         }
-        if self.is_deleted {
+        if self.message.is_deleted {
             return never("message_deleted", Some("superseded"));
         }
-        if self.is_edited {
+        if self.message.is_edited {
             return never("message_edited", Some("superseded"));
         }
-        if !self.has_handle {
+        if !self.message.has_handle {
             return never("no_reply_handle", Some("rejected"));
         }
         if !self.is_by_person {
-            if !self.has_answerable_tag {
+            if !self.message.has_answerable_tag {
                 return never("tag_changed", Some("rejected"));
             }
-            if self.is_answered {
+            if self.message.is_answered {
                 return never("answered_by_a_person", Some("superseded"));
             }
             if !self.is_automatic_allowed {
                 return never("automatic_reply_off", Some("pending"));
             }
-            if self.reaches_others {
+            if self.message.reaches_others {
                 return never("reaches_others", Some("pending"));
             }
             // By its provider's clock it is not newer. Whether it asks for another answer, only a
             // person can say.
-            if self.has_later {
+            if self.message.has_later {
                 return never("newer_message", Some("pending"));
             }
             if self.opens_in.is_none() {
@@ -320,6 +333,12 @@ mod tests {
 
     const GOOD: SendCase = SendCase { is_by_person: false, ..SendCase::BY_PERSON };
 
+    /// `case` with something else about the message.
+    fn with(mut case: SendCase, change: fn(&mut AnsweredMessage)) -> SendCase {
+        change(&mut case.message);
+        case
+    }
+
     #[test]
     fn each_fact_alone_stops_or_delays_a_send() {
         let never = |reason, draft| MaySend::Never { reason, draft };
@@ -338,23 +357,23 @@ mod tests {
             ),
             (SendCase { is_approved: false, ..GOOD }, never("not_approved", None)),
             (SendCase { barrier: Some("opted_out"), ..GOOD }, never("opted_out", Some("rejected"))),
-            (SendCase { is_newest: false, ..GOOD }, never("newer_message", Some("superseded"))),
-            (SendCase { is_deleted: true, ..GOOD }, never("message_deleted", Some("superseded"))),
-            (SendCase { is_edited: true, ..GOOD }, never("message_edited", Some("superseded"))),
+            (with(GOOD, |it| it.is_newest = false), never("newer_message", Some("superseded"))),
+            (with(GOOD, |it| it.is_deleted = true), never("message_deleted", Some("superseded"))),
+            (with(GOOD, |it| it.is_edited = true), never("message_edited", Some("superseded"))),
             (
-                SendCase { has_answerable_tag: false, ..GOOD },
+                with(GOOD, |it| it.has_answerable_tag = false),
                 never("tag_changed", Some("rejected")),
             ),
-            (SendCase { reaches_others: true, ..GOOD }, never("reaches_others", Some("pending"))),
-            (SendCase { has_later: true, ..GOOD }, never("newer_message", Some("pending"))),
+            (with(GOOD, |it| it.reaches_others = true), never("reaches_others", Some("pending"))),
+            (with(GOOD, |it| it.has_later = true), never("newer_message", Some("pending"))),
             (SendCase { opens_in: None, ..GOOD }, never("no_open_hour", Some("pending"))),
-            (SendCase { has_handle: false, ..GOOD }, never("no_reply_handle", Some("rejected"))),
+            (with(GOOD, |it| it.has_handle = false), never("no_reply_handle", Some("rejected"))),
             (
                 SendCase { is_automatic_allowed: false, ..GOOD },
                 never("automatic_reply_off", Some("pending")),
             ),
             (
-                SendCase { is_answered: true, ..GOOD },
+                with(GOOD, |it| it.is_answered = true),
                 never("answered_by_a_person", Some("superseded")),
             ),
             (SendCase { is_enabled: false, ..GOOD }, MaySend::Later(SWITCHED_OFF_PAUSE)),
@@ -378,8 +397,8 @@ mod tests {
         ];
         let blocked = blocked.map(|barrier| SendCase { barrier, ..GOOD });
         let others = [
-            SendCase { has_handle: false, ..GOOD },
-            SendCase { has_answerable_tag: false, ..GOOD },
+            with(GOOD, |it| it.has_handle = false),
+            with(GOOD, |it| it.has_answerable_tag = false),
         ];
         for case in blocked.into_iter().chain(others) {
             let MaySend::Never { reason, draft } = case.may_send() else { panic!("{case:?}") };
@@ -393,21 +412,21 @@ mod tests {
         let by_person = SendCase::BY_PERSON;
         for case in [
             by_person,
-            SendCase { has_answerable_tag: false, ..by_person },
-            SendCase { has_later: true, ..by_person },
-            SendCase { reaches_others: true, ..by_person },
+            with(by_person, |it| it.has_answerable_tag = false),
+            with(by_person, |it| it.has_later = true),
+            with(by_person, |it| it.reaches_others = true),
             SendCase { opens_in: None, ..by_person },
             SendCase { opens_in: Some(Duration::from_secs(9)), ..by_person },
             SendCase { is_automatic_allowed: false, ..by_person },
-            SendCase { is_answered: true, ..by_person },
+            with(by_person, |it| it.is_answered = true),
             SendCase { is_snoozed: true, ..by_person },
         ] {
             assert_eq!(case.may_send(), MaySend::Yes, "{case:?}");
         }
         for case in [
             SendCase { barrier: Some("opted_out"), ..by_person },
-            SendCase { is_deleted: true, ..by_person },
-            SendCase { is_edited: true, ..by_person },
+            with(by_person, |it| it.is_deleted = true),
+            with(by_person, |it| it.is_edited = true),
         ] {
             assert!(matches!(case.may_send(), MaySend::Never { .. }), "{case:?}");
         }
@@ -429,9 +448,11 @@ mod tests {
             let delivery = if is_sent { DeliveryStatus::Sent } else { DeliveryStatus::Uncertain };
             let [is_enabled, is_by_person, is_automatic_allowed, is_approved, is_newest,
                 is_answered, is_deleted, has_handle] = flags;
+            let message =
+                AnsweredMessage { is_newest, is_answered, is_deleted, has_handle, ..GOOD.message };
             let case = SendCase {
-                is_enabled, is_by_person, is_automatic_allowed, is_approved, is_newest,
-                is_answered, is_deleted, has_handle, delivery: Some(delivery), ..GOOD
+                is_enabled, is_by_person, is_automatic_allowed, is_approved, message,
+                delivery: Some(delivery), ..GOOD
             };
             let is_never = matches!(case.may_send(), MaySend::Never { draft: None, .. });
             prop_assert!(is_never);

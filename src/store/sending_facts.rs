@@ -6,7 +6,7 @@ use crate::domain::{
     auto_send::GateDecision,
     job::DELIVER_REPLY,
     lead::Barriers,
-    sending::{BY_RULE, reaches_others},
+    sending::{AnsweredMessage, BY_RULE, reaches_others},
 };
 use crate::store::engine::{
     Database, StoreError,
@@ -83,23 +83,8 @@ pub struct DraftToSend {
     pub was_taken_back: bool,
     /// Its channel, as stored.
     pub channel: String,
-    /// True if the message that it answers is the newest inbound one of its lead, by the
-    /// provider's clock.
-    pub is_newest: bool,
-    /// True if an inbound message of the lead was stored after it, whatever its time.
-    pub has_later: bool,
-    /// True if somebody has written to the lead after that message.
-    pub is_answered: bool,
-    /// True if that message was deleted at its provider.
-    pub is_deleted: bool,
-    /// True if its text was changed after the draft was made.
-    pub is_edited: bool,
-    /// True if it has a tag that gets a draft.
-    pub has_answerable_tag: bool,
-    /// True if all ids are known that an answer needs.
-    pub has_handle: bool,
-    /// True if the answer would reach others than the writer of the message.
-    pub reaches_others: bool,
+    /// What has become of the message that it answers.
+    pub message: AnsweredMessage,
     /// What keeps messages from the lead on the channel.
     pub barrier: Option<&'static str>,
     /// The campaign, the zone and the snooze.
@@ -131,16 +116,18 @@ impl DraftToSend {
             is_pending,
             has_passed_gate: GateDecision::lets_go(gate.as_deref()),
             was_taken_back: is_pending && flag(row, "has_job")?,
-            has_later: flag(row, "has_later")?,
-            is_edited: edited_at.is_some_and(|at| at > drafted_at),
-            has_answerable_tag: tag
-                .is_none_or(|it| Sentiment::parse(&it).is_some_and(Sentiment::gets_draft)),
             is_approved_by_rule: status == "approved" && decided_by.as_deref() == Some(BY_RULE),
-            is_newest: newest_id == Some(row.try_get("", "message_id")?),
-            is_answered: last_outbound_at.is_some_and(|at| at > answered_from),
-            is_deleted: flag(row, "is_deleted")?,
-            has_handle: handle.is_some(),
-            reaches_others: reaches_others(handle.as_deref()),
+            message: AnsweredMessage {
+                is_newest: newest_id == Some(row.try_get("", "message_id")?),
+                has_later: flag(row, "has_later")?,
+                is_answered: last_outbound_at.is_some_and(|at| at > answered_from),
+                is_deleted: flag(row, "is_deleted")?,
+                is_edited: edited_at.is_some_and(|at| at > drafted_at),
+                has_answerable_tag: tag
+                    .is_none_or(|it| Sentiment::parse(&it).is_some_and(Sentiment::gets_draft)),
+                has_handle: handle.is_some(),
+                reaches_others: reaches_others(handle.as_deref()),
+            },
             barrier: db.channels().medium_of(&channel).and_then(|medium| barriers.on(medium)),
             context: SendingContext::from_row(row)?,
             channel,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{
     Id, Medium, SendNews, Timestamp, draft_text,
-    sending::{DeliveryStatus, MaySend, SendCase},
+    sending::{AnsweredMessage, DeliveryStatus, MaySend, SendCase},
     text::one_line,
     trace::JobTrace,
 };
@@ -359,8 +359,8 @@ impl DraftDecided<'_> {
             return Err(refused("the message was edited while a new text was written"));
         }
         // The new text is later than an edit, and without the provider's ids it may wait.
-        let send = SendCase { is_edited: false, has_handle: true, ..self.send };
-        if let Some(why) = forbidden(send) {
+        let message = AnsweredMessage { is_edited: false, has_handle: true, ..self.send.message };
+        if let Some(why) = forbidden(SendCase { message, ..self.send }) {
             return Err(refused(&format!("the message is not answered: {why}")));
         }
         match draft.message_tag {

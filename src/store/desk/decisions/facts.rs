@@ -5,7 +5,7 @@ use crate::domain::{
     event::Address,
     job::{AUTO_SEND_DELAYED, DELIVER_REPLY, NewJob},
     lead::Barriers,
-    sending::{DeliveryStatus, SendCase},
+    sending::{AnsweredMessage, DeliveryStatus, SendCase},
     text,
     trace::JobTrace,
 };
@@ -140,10 +140,13 @@ impl DraftFound {
     pub(super) fn case(&self, lead: &Lead, others: Barriers) -> SendCase {
         let barriers = lead.standing.barriers.and(others);
         SendCase {
-            is_newest: lead.is_newest(self.message_id),
-            is_deleted: self.is_deleted,
-            is_edited: self.is_edited,
-            has_handle: self.has_handle,
+            message: AnsweredMessage {
+                is_newest: lead.is_newest(self.message_id),
+                is_deleted: self.is_deleted,
+                is_edited: self.is_edited,
+                has_handle: self.has_handle,
+                ..AnsweredMessage::ANSWERABLE
+            },
             barrier: self.medium.and_then(|medium| barriers.on(medium)),
             ..SendCase::BY_PERSON
         }
