@@ -3,7 +3,9 @@
 //! A statement of a hot path gets a group of 300, or looks for 300. Limits are for the whole
 //! statement, and are given by the row: [`Row::a_row`] if the default does not fit.
 
-use super::filled::{BLOCKED, HEAD, HELD, LATER, NODE, NOT_DUE_COUNT, READY, ROWS, RUNNING};
+use super::filled::{
+    BLOCKED, HEAD, HELD, LATER, NODE, NOT_DUE_COUNT, OF_MANY_KEYS, READY, ROWS, RUNNING,
+};
 use serde_json::{Value as Json, json};
 use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 
@@ -254,7 +256,7 @@ fn ingest() -> Vec<Row> {
     let of_lead = |n: i64| json!({"from_id": spread(n), "into_id": spread(n) + 1});
     let key = |n: i64, kind: &str| {
         let n = spread(n) / 10 * 10 + i64::from(kind == "reply");
-        json!({"client_id": client(n), "channel": "sms", "kind": kind, "key": format!("key of a message {n}"),
+        json!({"client_id": OF_MANY_KEYS, "channel": "sms", "kind": kind, "key": format!("key of a message {n}"),
             "chat": format!("key of a message {n}"), "message_id": n, "ttl": null})
     };
     let new = |n: i64| 2_000_000 + n;
@@ -793,6 +795,7 @@ fn lists() -> Vec<Row> {
         let place = |client: &String| json!({"client_id": client, "channel": "sms"});
         these(everybody.iter().map(place).collect())
     };
+    let of_many_keys = || these(json!([{"client_id": OF_MANY_KEYS, "channel": "sms"}]));
     let audit_of = |values: &[&str]| {
         let rows: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
         [number(0), NEWEST, PAGE, these(rows.into())]
@@ -936,11 +939,22 @@ fn lists() -> Vec<Row> {
             .finds(1),
         api("READ_RECEIVED_MESSAGES", [ids(spread)]).finds(300),
         api("FIND_BY_KEY", [places(), text("key of a message 5")]).of(51).finds(1),
+        api("FIND_BY_KEY", [of_many_keys(), text("key of a message 5")])
+            .note("of a client with many keys")
+            .of(1)
+            .finds(1),
         api(
             "FIND_BY_KEY_START",
             [places(), text("key of a message 5:"), text("key of a message 5:z"), number(50)],
         )
         .of(51)
+        .finds(0),
+        api(
+            "FIND_BY_KEY_START",
+            [of_many_keys(), text("key of a message 5:"), text("key of a message 5:z"), number(50)],
+        )
+        .note("of a client with many keys")
+        .of(1)
         .finds(0),
         api("READ_LEAD_NAMES", [ids(spread)]).finds(300),
         api("READ_LAST_RECEIVED", [in_all("channel", "sms"), number(20)])
