@@ -1,3 +1,6 @@
+# Recipes that measure, or fill large databases, do so on a disk; `cargo test` by itself writes to memory.
+export TMPDIR := env("TMPDIR", "/tmp")
+
 # Lists the recipes.
 default:
     @just --list

@@ -3,11 +3,10 @@
 
 use crate::{
     on_both_daemons,
-    support::{both::Peek, eventually, web::ask},
+    support::{COUNTS_WITHIN, both::Peek, eventually, web::ask},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const CONFIG: &str = "[[clients]]\nid = \"acme\"\n[clients.channels.sms]\nallow_unauthenticated = true\n\
     send = { api_key = \"k-1\" }\n";
@@ -29,7 +28,7 @@ on_both_daemons! {
             ))
             .await;
         }
-        let accounts = eventually(Duration::from_secs(10), async || {
+        let accounts = eventually(COUNTS_WITHIN, async || {
             let accounts = overview().await["accounts"].clone();
             (accounts != json!([])).then_some(accounts)
         })
@@ -46,6 +45,6 @@ on_both_daemons! {
         let metrics = daemon.get("/metrics").send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains("\npostroom_accounts_disconnected 1\n"), "{metrics}");
         peek.execute("delete from send_accounts").await;
-        eventually(Duration::from_secs(10), async || (overview().await["accounts"] == Value::Array(Vec::new())).then_some(())).await;
+        eventually(COUNTS_WITHIN, async || (overview().await["accounts"] == Value::Array(Vec::new())).then_some(())).await;
     }
 }

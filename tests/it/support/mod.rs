@@ -30,6 +30,10 @@ pub mod web;
 
 use std::{panic::Location, time::Duration};
 
+/// How long a test waits for counts of the overview: they are kept for 20 seconds at most, and then
+/// read again.
+pub const COUNTS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a waiting test sleeps between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -2,6 +2,7 @@
 
 use super::{PAGE_BYTES_MAX, WIRE_BYTES_MAX, browse, checked, files_of, packed_bytes, page, tags};
 use crate::support::{
+    COUNTS_WITHIN,
     both::Place,
     daemon::Daemon,
     eventually, http,
@@ -167,7 +168,7 @@ async fn the_overview_leads_to_the_first_message_and_then_shows_it() {
     let first = page(&daemon, "/").await;
     first.has("Nothing has come in yet.").has("/webhooks/").has("curl http://127.0.0.1:");
     ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
-    let filled = eventually(Duration::from_secs(10), async || {
+    let filled = eventually(COUNTS_WITHIN, async || {
         let overview = page(&daemon, "/").await;
         let pending = "data-live=\"totals/kinds/SMS_INBOUND_POST_PROCESS/pending\">1<";
         overview.html.contains(pending).then_some(overview)
@@ -205,7 +206,7 @@ async fn the_tiles_of_a_client_count_what_their_lists_show() {
         let tile = &html[start..];
         tile[..tile.find("</a>").unwrap()].to_owned()
     };
-    let all = eventually(Duration::from_secs(10), async || {
+    let all = eventually(COUNTS_WITHIN, async || {
         let all = tile(&page(&daemon, "/").await.html, "Quarantined");
         all.contains("quarantine/held\">3<").then_some(all)
     })
