@@ -88,6 +88,12 @@ pages:
     (cd tests/browser && npm ci --silent)
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures -- --ignored --nocapture --test-threads 1
 
+# Measures what a webhook costs with 1, 2 and 4 daemons over one PostgreSQL, roles together and split, on a release build.
+# Takes ten minutes, and needs `wrk` and a machine that does nothing else. `--seconds 8 --rate 100 --runs 3` change it.
+scaling *ARGS:
+    cargo build --release
+    python3 ops/scaling.py target/release/postroom {{ ARGS }}
+
 # Asks a daemon of its own for all that its OpenAPI document offers, with other requests at each run, for SECONDS.
 fuzz-api SECONDS="600" *ARGS:
     cargo build
