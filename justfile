@@ -89,7 +89,7 @@ pages:
     POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures -- --ignored --nocapture --test-threads 1
 
 # Measures what a webhook costs with 1, 2 and 4 daemons over one PostgreSQL, roles together and split, on a release build.
-# Takes ten minutes, and needs `wrk` and a machine that does nothing else. `--seconds 8 --rate 100 --runs 3` change it.
+# Takes ten minutes, and needs `wrk` and a machine that does nothing else. `--seconds 6 --rate 50 --runs 3` change it.
 scaling *ARGS:
     cargo build --release
     python3 ops/scaling.py target/release/postroom {{ ARGS }}

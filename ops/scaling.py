@@ -1,6 +1,6 @@
 """Measures what a webhook costs with 1, 2 and 4 daemons over one PostgreSQL. docs/SCALING.md keeps the figures.
 
-    python3 ops/scaling.py PATH_TO_POSTROOM [--seconds N] [--rate N] [--runs N] [--only WORD] [--json FILE]
+    python3 ops/scaling.py PATH_TO_POSTROOM [--seconds N] [--rate N] [--runs N] [--connections N] [--leads N] …
 
 It makes a PostgreSQL server in a temporary directory, and a database for each run. `wrk` posts unique SMS over the same
 number of connections in each layout: once as fast as they are answered, and once at a fixed rate. A run ends when all
@@ -30,10 +30,8 @@ LAYOUTS = {
     "1 ingest, 1 worker": ["ingest", "worker"],
     "2 ingest, 2 worker": ["ingest", "worker"] * 2,
 }
-# Over all daemons together, at full speed and at a fixed rate.
-CONNECTIONS, PACED_CONNECTIONS = 64, 16
+PACED_CONNECTIONS = 16
 CLIENTS = 8
-MESSAGES_OF_LEAD = 4  # on average
 WARM_UP, IDLE = 2, 6  # seconds
 LOAD = Path(__file__).resolve().with_suffix(".lua")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,16 +42,17 @@ SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "shared_preload_libraries": "pg_stat_statements",
-    "pg_stat_statements.track_utility": "off",
 }
 JOBS = """select coalesce(sum(count) filter (where state = 'enqueued'), 0),
   coalesce(sum(count) filter (where state <> 'enqueued'), 0),
   coalesce(sum(count) filter (where state not in ('enqueued', 'succeeded')), 0)
   from job_counts where kind <> 'SELF_CHECK'"""
-# In PostgreSQL 18 the flushes are elsewhere.
-WORK = """select d.xact_commit, coalesce((select sum(s.calls) from pg_stat_statements s where s.dbid = d.datid
-  and s.userid = 'postgres'::regrole), 0), coalesce((to_jsonb(w) ->> 'wal_sync')::bigint, 0)
-  from pg_stat_wal w, pg_stat_database d where d.datname = '{0}'"""
+# Commits of transactions, other statements, and flushes. A session that rests tells its flushes up to 10 s later, so
+# some of the warm-up's are counted, too. PostgreSQL 18 has them elsewhere.
+WORK = """select coalesce(sum(calls) filter (where query ~* '^commit'), 0), coalesce(sum(calls) filter
+  (where query !~* '^(begin|commit|rollback|notify|listen|set)'), 0),
+  (select coalesce(to_jsonb(w) ->> 'wal_sync', '0') from pg_stat_wal w) from pg_stat_statements s
+  where userid = 'postgres'::regrole and dbid = (select oid from pg_database where datname = '{0}')"""
 # How many sessions daemons have, and what those wait for that are not idle; where for a lock, by which statement.
 SESSIONS = """with of as (select * from pg_stat_activity where usename = 'postgres' and datname = '{0}')
   select jsonb_object_agg(state, n) from (select 'all' as state, count(*) as n from of union all
@@ -64,6 +63,14 @@ TABLES = """select jsonb_object_agg(relname, jsonb_build_array(pg_relation_size(
 WRITTEN = "select pg_current_wal_lsn() - '0/0'"
 COUNT = "select count(*), avg(pg_column_size(payload)), (select count(*) from message_keys) from messages"
 UNPRUNED = "select (select count(*) from jobs), (select count(*) from messages where payload is not null)"
+# Twelve copies of each row, by ids that are some minutes older: an id begins with its milliseconds.
+COPY = """insert into {0} select (jsonb_populate_record(it, jsonb_build_object({1}))).* from {0} it,
+  (select (n * 100000::bigint) << 22 as age from generate_series(2, 13) as n) older"""
+COPIES = {
+    "jobs": "'id', it.id - age, 'subject_id', it.subject_id - age",
+    "job_attempts": "'job_id', it.job_id - age, 'finished_at', now() - interval '1 hour'",
+    "messages": "'id', it.id - age",
+}
 # All processes that were started.
 STARTED = []
 
@@ -176,12 +183,13 @@ class Daemon:
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def start_load(daemons, seconds, rate, first=1):
-    """Starts to post to all daemons that take webhooks. Returns the loaders, with numbers from `first` on."""
+def start_load(daemons, seconds, rate, args, first=1):
+    """Starts to post to all daemons that take webhooks; `rate` 0 is as fast as they answer. Returns the loaders, with
+    numbers from `first` on."""
     takers = [it for it in daemons if it.takes]
-    connections = PACED_CONNECTIONS if rate else CONNECTIONS
+    connections = PACED_CONNECTIONS if rate else args.connections
     common = {
-        "LEADS": seconds * (rate or 4000) // MESSAGES_OF_LEAD,
+        "LEADS": args.leads,
         "PAUSE_MS": 1000 * connections // rate if rate else 0,
         "CLIENTS": CLIENTS,
     }
@@ -209,7 +217,7 @@ def end_load(loaders):
     return rate, p50, p99, used
 
 
-def measure(postroom, server, home, database, roles, seconds, rate):
+def measure(postroom, server, home, database, roles, rate, args):
     """One run."""
     server.ask(f"create database {database}")
     ask = lambda sql: server.ask(sql, database)
@@ -220,7 +228,7 @@ def measure(postroom, server, home, database, roles, seconds, rate):
     is_over = lambda jobs: jobs if jobs[0] == jobs[1] else None
     all_ended = lambda: eventually("all jobs have ended", lambda: is_over(ask(JOBS)))
     # Each daemon compiles patterns and prepares statements for its first messages.
-    end_load(start_load(daemons, WARM_UP, 100, first=101))
+    end_load(start_load(daemons, WARM_UP, 100, args, first=101))
     warm_jobs, warm_count = all_ended()[1], ask(COUNT)[0]
     time.sleep(WARM_UP)
     result, before = {}, used()
@@ -230,8 +238,8 @@ def measure(postroom, server, home, database, roles, seconds, rate):
         result = {name: it / IDLE * unit for name, it, unit in zip(names, since(before), [1000, 1000, 1])}
     server.ask("checkpoint")
     work, before, started, states = server.ask(WORK.format(database)), used(), time.monotonic(), []
-    loaders = start_load(daemons, seconds, rate)
-    while time.monotonic() < started + seconds:
+    loaders = start_load(daemons, args.seconds, rate, args)
+    while time.monotonic() < started + args.seconds:
         time.sleep(0.2)
         states.append(server.ask(SESSIONS.format(database)))
     accepted, p50, p99, loader = end_load(loaders)
@@ -259,7 +267,10 @@ def measure(postroom, server, home, database, roles, seconds, rate):
 
 
 def pruning(postroom, server, home, database):
-    """How many jobs and bodies, of those that a run has left, a daemon prunes a second."""
+    """How many jobs and bodies a daemon prunes a second: of copies of those that a run has left, with older ids."""
+    for table, changed in COPIES.items():
+        server.ask(COPY.format(table, changed), database)
+    server.ask("analyze", database)
     more = '[retention]\nsucceeded = "1m"\nfailed = "1m"\npayloads = "1m"\n'
     url = f"postgres://postgres@127.0.0.1:{server.port}/{database}"
     ask, all_rows = (lambda: server.ask(UNPRUNED, database)), server.ask(UNPRUNED, database)
@@ -284,32 +295,35 @@ def print_table(results, columns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("postroom", type=Path)
-    for name, default in [("seconds", 8), ("rate", 100), ("runs", 3)]:
+    for name, default in [("seconds", 6), ("rate", 50), ("runs", 3), ("connections", 64), ("leads", 2000)]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", default="", help="only layouts with this in their name")
     parser.add_argument("--json", type=Path, help="where all runs are kept")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    home = Path(tempfile.mkdtemp(prefix="postroom-scaling-"))
+    postroom, home = args.postroom.resolve(), Path(tempfile.mkdtemp(prefix="postroom-scaling-"))
     home.chmod(0o755)  # for the user of the server
     layouts = {name: roles for name, roles in LAYOUTS.items() if args.only in name}
-    full, paced, pruned_at = {name: [] for name in layouts}, {name: [] for name in layouts}, 0
+    full, paced = ({name: [] for name in layouts} for _ in range(2))
     try:
         server = Server(home / "postgres")
         print(f"a lone commit takes {server.commit_ms():.2f} ms; {os.cpu_count()} cores")
+        # Tells how fast the machine is, beside docs/PERFORMANCE.md.
+        bench = ["bench", "e2e", "--jobs", "8000", "--connections", "64", "--database"]
+        url = f"postgres://postgres@127.0.0.1:{server.port}/postgres"
+        print(subprocess.run([postroom, *bench, url], check=True, capture_output=True, text=True, cwd=home).stdout)
         for run in range(args.runs):
             for number, (name, roles) in enumerate(layouts.items()):
                 for results, rate, word in [(full, 0, "full"), (paced, args.rate, "paced")]:
+                    if not rate and results is paced:
+                        continue
                     database = f"{word}_{run}_{number}"
-                    result = measure(args.postroom.resolve(), server, home, database, roles, args.seconds, rate)
+                    result = measure(postroom, server, home, database, roles, rate, args)
                     results[name].append(result)
                     print(json.dumps({"load": word, "layout": name, **result, "sizes": None}), flush=True)
-                    if pruned_at:
+                    if database != "full_0_0":
                         server.ask(f"drop database {database} with (force)")
-                    # The first database is left until its rows are old enough to be pruned.
-                    pruned_at = pruned_at or time.monotonic() + 70
-        time.sleep(max(0, pruned_at - time.monotonic()))
-        pruned = pruning(args.postroom.resolve(), server, home, "full_0_0")
+        pruned = pruning(postroom, server, home, "full_0_0")
     finally:
         for it in reversed(STARTED):
             if it.poll() is None:
@@ -320,10 +334,13 @@ def main():
     seen = ["cores", "sessions", "peak_mib", "all_mib", "failed"]
     print_table(full, ["webhooks", "accepted", "jobs", "p50_ms", "p99_ms", *costs, *seen])
     idle = ["idle_daemons_ms", "idle_postgres_ms", "idle_wal_bytes"]
-    print_table(paced, ["webhooks", "p50_ms", "p99_ms", *costs, *seen, *idle])
+    if args.rate:
+        print_table(paced, ["webhooks", "p50_ms", "p99_ms", *costs, *seen, *idle])
     for name, runs in full.items():
-        waits = sorted(runs[-1]["waits"].items(), key=lambda it: -it[1])
-        print(f"\n{name}, sessions on average: {', '.join(f'{event} {count:.2f}' for event, count in waits[:9])}")
+        events = set().union(*(it["waits"] for it in runs))
+        waits = {event: statistics.median(it["waits"].get(event, 0) for it in runs) for event in events}
+        most = sorted(waits, key=waits.get, reverse=True)[:9]
+        print(f"\n{name}, sessions: {', '.join(f'{event} {waits[event]:.2f}' for event in most)}")
     print("\n| table | rows, bytes a webhook | indexes | all |\n|---|---|---|---|")
     sizes = next(iter(full.values()))[-1]["sizes"]
     for name, it in sorted(sizes.items(), key=lambda item: -item[1][2]):
