@@ -189,7 +189,8 @@ def start_load(daemons, seconds, rate, args, first=1):
     takers = [it for it in daemons if it.takes]
     connections = PACED_CONNECTIONS if rate else args.connections
     common = {
-        "LEADS": args.leads,
+        # About two messages of each.
+        "LEADS": rate * seconds // 2 if rate else args.leads,
         "PAUSE_MS": 1000 * connections // rate if rate else 0,
         "CLIENTS": CLIENTS,
     }
@@ -295,7 +296,7 @@ def print_table(results, columns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("postroom", type=Path)
-    for name, default in [("seconds", 6), ("rate", 50), ("runs", 3), ("connections", 64), ("leads", 2000)]:
+    for name, default in [("seconds", 6), ("rate", 50), ("runs", 3), ("connections", 64), ("leads", 2100)]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", default="", help="only layouts with this in their name")
     parser.add_argument("--json", type=Path, help="where all runs are kept")
