@@ -55,7 +55,7 @@ pub(crate) struct Load {
     is_over: AtomicBool,
     acknowledged: Mutex<Vec<Answer>>,
     refused: Mutex<Vec<Answer>>,
-    /// The longest that an answer took, in milliseconds.
+    /// The longest that an answer took since that was last asked for, in milliseconds.
     slowest_ms: AtomicU64,
 }
 
@@ -106,9 +106,9 @@ impl Load {
         self.refused.lock().unwrap().clone()
     }
 
-    /// The longest that an answer took.
-    pub(crate) fn slowest(&self) -> Duration {
-        Duration::from_millis(self.slowest_ms.load(Ordering::Relaxed))
+    /// The longest that an answer took since this was last asked for.
+    pub(crate) fn take_slowest(&self) -> Duration {
+        Duration::from_millis(self.slowest_ms.swap(0, Ordering::Relaxed))
     }
 
     pub(crate) async fn has_reached(&self, count: u64) {
