@@ -19,6 +19,8 @@ mod waiting_room;
 
 pub use crate::domain::Role;
 
+pub(crate) use self::process::use_small_pages;
+
 pub use self::{
     address_file::DaemonAddress,
     backup::{BackedUp, back_up},
@@ -199,6 +201,7 @@ fn database_error(config: &Config, source: StoreError) -> AppError {
 pub fn serve(loaded: Loaded, role: Role, ignores_overrides: bool) -> Result<Exit, AppError> {
     process::close_to_others()?;
     crate::telemetry::logging::init(&loaded.config.telemetry)?;
+    use_small_pages();
     for warning in loaded.config.warnings() {
         tracing::warn!("{warning}");
     }

@@ -10,7 +10,7 @@ mod watchers;
 
 use self::{report::Measured, scratch::Scratch};
 use super::failure::Failure;
-use crate::{channels::AnyChannel, registry};
+use crate::{app, channels::AnyChannel, registry};
 use clap::ValueEnum;
 use std::sync::Arc;
 
@@ -98,6 +98,8 @@ fn channel() -> anyhow::Result<Arc<dyn AnyChannel>> {
 /// If the scratch database cannot be made, the daemon does not start, or a webhook's answer is
 /// neither 200 nor 429.
 pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
+    // As `serve` does.
+    app::use_small_pages();
     let system = actix_rt::System::new();
     system.block_on(async {
         let mut printer = report::Printer::new(args.json);
