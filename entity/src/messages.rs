@@ -50,6 +50,9 @@ pub struct Model {
     pub attachments: String,
     /// The verdict on it; null if it is not judged.
     pub sentiment: Option<String>,
+    /// By what it got that verdict: `person`, `provider`, or an analyst with its version; null if
+    /// it is not judged, or was judged by an earlier version of Postroom.
+    pub judged_by: Option<String>,
     /// True if a machine wrote it.
     pub automated: bool,
     /// The id of the request that brought it.
@@ -109,6 +112,9 @@ pub struct Listed {
     pub attachments: String,
     /// The verdict on it; null if it is not judged.
     pub sentiment: Option<String>,
+    /// By what it got that verdict: `person`, `provider`, or an analyst with its version; null if
+    /// it is not judged, or was judged by an earlier version of Postroom.
+    pub judged_by: Option<String>,
     /// True if a machine wrote it.
     pub automated: bool,
     /// When it was sent, by the provider's time.

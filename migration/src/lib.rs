@@ -63,6 +63,7 @@ mod m20261129_000027_snoozed;
 mod m20261129_000028_job_trace;
 mod m20261129_000030_attempt_trace;
 mod m20261129_000031_audit_role;
+mod m20261129_000032_judged_by;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -151,6 +152,7 @@ impl Migrator {
             Box::new(m20261129_000028_job_trace::Migration),
             Box::new(m20261129_000030_attempt_trace::Migration),
             Box::new(m20261129_000031_audit_role::Migration),
+            Box::new(m20261129_000032_judged_by::Migration),
         ]
     }
 }

@@ -1,9 +1,9 @@
 //! Gives each job the analyst that the configuration says.
 
 use super::{
-    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    Analyst, AnalystAnswer, AnalystError, AnalystVerdict, DraftRequest, DraftText, Evaluation,
     EvaluationRequest, Local, Metered, ModelCallLog, RuledMessage, Score,
-    openai::{ModelServer, Openai},
+    openai::{self, ModelServer, Openai},
 };
 use crate::{
     config::{self, AnalystFallback, AnalystProvider},
@@ -89,7 +89,7 @@ impl Analysts {
             return Box::new(local);
         }
         let openai = Openai::new(self.server.clone(), settings, asker);
-        let openai = Metered::new(openai, "openai", self.metrics.clone());
+        let openai = Metered::new(openai, openai::NAME, self.metrics.clone());
         match fallback {
             AnalystFallback::None => Box::new(openai),
             AnalystFallback::Local => Box::new(WithFallback { model: openai, local }),
@@ -118,7 +118,7 @@ async fn first_or<'a, T>(
 }
 
 impl<M: Analyst, L: Analyst> Analyst for WithFallback<M, L> {
-    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
         let model = self.model.classify(message);
         Box::pin(first_or(model, move || self.local.classify(message)))
     }

@@ -1,7 +1,7 @@
 //! Times and counts the answers of any analyst.
 
 use super::{
-    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    Analyst, AnalystAnswer, AnalystError, AnalystVerdict, DraftRequest, DraftText, Evaluation,
     EvaluationRequest, RuledMessage, Score,
 };
 use crate::{domain::Conversation, telemetry::metrics::Metrics};
@@ -38,7 +38,7 @@ impl<A: Analyst> Metered<A> {
 }
 
 impl<A: Analyst> Analyst for Metered<A> {
-    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
         self.timed(self.analyst.classify(message))
     }
 

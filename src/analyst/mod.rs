@@ -17,7 +17,7 @@ pub mod understanding;
 
 use crate::{
     config::Client,
-    domain::{Conversation, LeadView, Sentiment, draft_text, outcome::SCORE_REASON_MAX},
+    domain::{Conversation, JudgedBy, LeadView, Sentiment, draft_text, outcome::SCORE_REASON_MAX},
 };
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, time::Duration};
@@ -37,8 +37,8 @@ pub type AnalystAnswer<'a, T> = BoxFuture<'a, Result<T, AnalystError>>;
 
 /// Classifies, scores, drafts, and evaluates drafts.
 pub trait Analyst: Send + Sync {
-    /// What the message says (docs/RULES.md SENTIMENT).
-    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified>;
+    /// What the message says (docs/RULES.md SENTIMENT), and by what that is known.
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict>;
 
     /// How good the lead is, or `None` if it never wrote (docs/RULES.md SCORE). `ideal_customer`
     /// is the client's description of the leads it looks for.
@@ -84,6 +84,15 @@ pub enum AnalystError {
         /// The time until it is asked again.
         pause: Duration,
     },
+}
+
+/// An analyst's verdict on a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnalystVerdict {
+    /// What the message says.
+    pub classified: Classified,
+    /// The rules or the model by which that is known. Rules may answer in the place of a model.
+    pub by: JudgedBy,
 }
 
 /// What a message says.

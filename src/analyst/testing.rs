@@ -1,12 +1,12 @@
 //! A conversation and an analyst to test with.
 
 use super::{
-    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, RuledMessage, Score,
+    Analyst, AnalystAnswer, AnalystError, AnalystVerdict, Classified, DraftRequest, DraftText,
+    Evaluation, EvaluationRequest, Local, RuledMessage, Score,
 };
 use crate::domain::{
-    Conversation, InboundMessage, LeadStatus, LeadView, Medium, Timestamp, conversation::Line,
-    event::Direction,
+    Conversation, InboundMessage, JudgedBy, LeadStatus, LeadView, Medium, Timestamp,
+    conversation::Line, event::Direction,
 };
 use futures_util::FutureExt;
 use std::future::ready;
@@ -64,9 +64,16 @@ pub(crate) fn line(channel: &str, direction: Direction, body: &str, at: i64) -> 
 /// An analyst that says this of each message, and otherwise works by rules.
 pub(crate) struct FixedVerdict(pub(crate) Classified);
 
+impl FixedVerdict {
+    /// By what it judges.
+    pub(crate) fn judged_by() -> JudgedBy {
+        JudgedBy::model("openai", "m-1", "classify.v1")
+    }
+}
+
 impl Analyst for FixedVerdict {
-    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
-        ready(Ok(self.0)).boxed()
+    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
+        ready(Ok(AnalystVerdict { classified: self.0, by: Self::judged_by() })).boxed()
     }
 
     fn score<'a>(
@@ -90,7 +97,7 @@ impl Analyst for FixedVerdict {
 pub(crate) struct Away;
 
 impl Analyst for Away {
-    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, _: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
         away()
     }
 

@@ -42,7 +42,7 @@ pub async fn judge(
     let mut judged = Vec::with_capacity(replies.len());
     for (reply, medium) in replies {
         let message = conversation(&reply);
-        let classified = analyst.classify(&RuledMessage::new(&message, medium)).await?;
+        let classified = analyst.classify(&RuledMessage::new(&message, medium)).await?.classified;
         judged.push(JudgedReply { reply, classified });
     }
     Ok(judged)

@@ -19,6 +19,7 @@ pub mod holidays;
 pub mod intensity;
 pub mod job;
 mod job_state;
+pub mod judged_by;
 pub(crate) mod lazy_pattern;
 pub mod lead;
 pub mod mail_subject;
@@ -53,6 +54,7 @@ pub use self::{
     event::{Account, CampaignRef, Event, Interpreted, NewMessage, NotUnderstood, Signal},
     job::{Job, JobKind, JobStatus},
     job_state::JobState,
+    judged_by::JudgedBy,
     lead::{Identity, IdentityKind, LeadProfile, LeadStatus, OptOutSource},
     model_call::ModelCall,
     outcome::{Effect, Outcome},

@@ -1,8 +1,8 @@
 //! The outcome of an attempt, and the changes that follow from it.
 
 use super::{
-    ChannelName, Id, JobKind, OptOutSource, Sentiment, Timestamp, auto_send::GateDecision,
-    sending::SendEnd,
+    ChannelName, Id, JobKind, JudgedBy, OptOutSource, Sentiment, Timestamp,
+    auto_send::GateDecision, sending::SendEnd,
 };
 use std::time::Duration;
 
@@ -47,7 +47,12 @@ pub enum Effect {
         fingerprint: u64,
     },
     /// The job's message means this. The lead takes it on if the message is its newest.
-    Judge(Sentiment),
+    Judge {
+        /// What it means.
+        tag: Sentiment,
+        /// By what that is known; `None` if the message had the tag when it was read.
+        by: Option<JudgedBy>,
+    },
     /// The lead opted out in the job's message.
     OptOut {
         /// The channel it was said on.

@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     analyst::{
-        Analyst, AnalystError, DraftRequest, DraftText, Evaluation, EvaluationRequest, RuledMessage,
+        Analyst, AnalystError, AnalystVerdict, DraftRequest, DraftText, Evaluation,
+        EvaluationRequest, Local, RuledMessage,
     },
     channels::{Channel, facts_of},
     config::Client,
     domain::{
-        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, Medium, OptOutSource,
-        Outcome, Sentiment, auto_send,
+        ChannelFacts, ChannelName, Conversation, Effect, Id, Job, JobKind, JudgedBy, Medium,
+        OptOutSource, Outcome, Sentiment, auto_send,
         drafting::DraftCase,
         event::Direction,
         job::{AUTO_SEND_DELAYED, LEAD_SCORING},
@@ -111,6 +112,8 @@ struct Question<'a> {
 #[derive(Debug, PartialEq)]
 struct Judgement {
     tag: Sentiment,
+    /// By what that is known; `None` if the message has the tag already.
+    by: Option<JudgedBy>,
     /// How it is known that the lead opts out in the message, and by which words.
     opt_out: Option<(OptOutSource, String)>,
     draft: Option<DraftText>,
@@ -130,27 +133,28 @@ impl<'a> Question<'a> {
         let in_other_words = || (OptOutSource::Model, IN_OTHER_WORDS.to_owned());
         let mut sure = None;
         let mut may_opt_out = false;
-        let (tag, opt_out) = match (message.opt_out_words(), hint(conversation)) {
+        let (tag, by, opt_out) = match (message.opt_out_words(), hint(conversation)) {
             (Some(words), _) => {
-                (Sentiment::Blacklist, Some((OptOutSource::Words, words.to_owned())))
+                let opt_out = (OptOutSource::Words, words.to_owned());
+                (Sentiment::Blacklist, Some(Local::judged_by()), Some(opt_out))
             }
             // The provider may not have understood what gets no answer.
             (None, Some(tag)) if tag.gets_draft() => {
-                let found = analyst.classify(message).await?;
+                let AnalystVerdict { classified: found, by } = analyst.classify(message).await?;
                 may_opt_out = found.may_opt_out || found.tag == Sentiment::Blacklist;
                 match found.opts_out {
-                    true => (Sentiment::Blacklist, Some(in_other_words())),
-                    false => (tag, None),
+                    true => (Sentiment::Blacklist, Some(by), Some(in_other_words())),
+                    false => (tag, None, None),
                 }
             }
             (None, Some(_)) if message.classified().opts_out => {
-                (Sentiment::Blacklist, Some(in_other_words()))
+                (Sentiment::Blacklist, Some(Local::judged_by()), Some(in_other_words()))
             }
-            (None, Some(tag)) => (tag, None),
+            (None, Some(tag)) => (tag, None, None),
             (None, None) => {
-                let found = analyst.classify(message).await?;
+                let AnalystVerdict { classified: found, by } = analyst.classify(message).await?;
                 (sure, may_opt_out) = (Some(found.confidence), found.may_opt_out);
-                (found.tag, found.opts_out.then(in_other_words))
+                (found.tag, Some(by), found.opts_out.then(in_other_words))
             }
         };
         let draft = if !may_opt_out && may_draft(conversation, tag, message.medium()) {
@@ -158,7 +162,7 @@ impl<'a> Question<'a> {
         } else {
             None
         };
-        Ok(Judgement { tag, opt_out, draft, confidence: sure })
+        Ok(Judgement { tag, by, opt_out, draft, confidence: sure })
     }
 
     /// Asks the gate about the draft of a judgement.
@@ -253,7 +257,7 @@ fn may_draft(conversation: &Conversation, tag: Sentiment, medium: Medium) -> boo
 /// The changes that follow from a judgement.
 fn decide(judgement: Judgement, channel: ChannelName, fate: DraftFate) -> Vec<Effect> {
     let DraftFate { facts, sent_after } = fate;
-    let mut effects = vec![Effect::Judge(judgement.tag)];
+    let mut effects = vec![Effect::Judge { tag: judgement.tag, by: judgement.by }];
     effects.extend(judgement.opt_out.map(|(source, reason)| Effect::OptOut {
         channel,
         source,
@@ -310,11 +314,15 @@ mod tests {
     fn a_message_is_judged_drafted_and_scored_in_that_order() {
         let it = conversation("any", "Can you call me tomorrow?");
         let effects = decide(verdict(&it, TEXT), ANY, DraftFate::default());
-        let [Effect::Judge(tag), Effect::AddDraft { channel, subject, body, parts, .. }, scoring] =
-            effects.as_slice()
+        let [
+            Effect::Judge { tag, by },
+            Effect::AddDraft { channel, subject, body, parts, .. },
+            scoring,
+        ] = effects.as_slice()
         else {
             panic!("{effects:?}")
         };
+        assert_eq!(*by, Some(Local::judged_by()));
         assert_eq!((*tag, *channel, subject), (Sentiment::CallRequested, ANY, &None));
         assert_eq!(parts, std::slice::from_ref(body));
         let expected = Effect::Enqueue {
@@ -351,10 +359,10 @@ mod tests {
             let is_kept = matches!(
                 effects.as_slice(),
                 [
-                    Effect::Judge(Sentiment::Blacklist),
+                    Effect::Judge { tag: Sentiment::Blacklist, by: Some(by) },
                     Effect::OptOut { source: known_by, .. },
                     Effect::Enqueue { .. }
-                ] if *known_by == source
+                ] if *known_by == source && *by == Local::judged_by()
             );
             assert!(is_kept, "{text}: {effects:?}");
         }
@@ -397,6 +405,8 @@ mod tests {
             let found = judged(&it, TEXT, &analyst).unwrap();
             assert_eq!((found.tag, found.draft.is_some()), (expected, gets_draft), "{found:?}");
             assert_eq!(found.opt_out.is_some(), opts_out, "{found:?}");
+            let by = opts_out.then(FixedVerdict::judged_by);
+            assert_eq!(found.by, by, "the message has the tag already: {found:?}");
         }
         // It is asked only if the tag gets an answer.
         for tag in Sentiment::ALL {
@@ -423,7 +433,10 @@ mod tests {
             let mut it = conversation("any", "No thanks");
             it.message.sentiment = hint;
             it.message.automated = automated;
-            assert_eq!(verdict(&it, Medium::Mail).tag, tag, "{hint:?} {automated}");
+            let found = verdict(&it, Medium::Mail);
+            assert_eq!(found.tag, tag, "{hint:?} {automated}");
+            let stands = hint == Some(tag);
+            assert_eq!(found.by, (!stands).then(Local::judged_by), "{hint:?} {automated}");
         }
     }
 

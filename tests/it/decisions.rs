@@ -172,6 +172,7 @@ on_both_daemons! {
         call(&daemon, Method::PATCH, "/messages/1", Some(json!({"sentiment": "Neutral"}))).await.is_problem(404, "not-found");
         let tagged = retag(json!({"sentiment": "Blacklist", "opt_out": true, "note": "on the phone"})).await;
         assert_eq!((tagged.status, tagged.field("sentiment")), (200, "Blacklist"), "{tagged:?}");
+        assert_eq!(tagged.field("judged_by"), "person", "{tagged:?}");
         let lead = call(&daemon, Method::GET, &format!("/leads/{}", tagged.field("lead_id")), None).await;
         assert_eq!((lead.field("status"), &lead.body["opted_out"]["reason"]), ("blacklisted", &"on the phone".into()), "{lead:?}");
 

@@ -19,21 +19,41 @@ mod training;
 
 pub use self::training::weights_of;
 
+use self::model::LearnedModel;
+
 use super::{
-    Analyst, AnalystAnswer, AnalystError, Classified, DraftRequest, DraftText, Evaluation,
+    Analyst, AnalystAnswer, AnalystError, AnalystVerdict, DraftRequest, DraftText, Evaluation,
     EvaluationRequest, RuledMessage, Score, ruled_message::Ruling,
 };
-use crate::domain::{Conversation, Medium, conversation::Line, event::Direction};
+use crate::domain::{Conversation, JudgedBy, Medium, conversation::Line, event::Direction};
 use futures_util::FutureExt;
-use std::future::ready;
+use std::{future::ready, sync::LazyLock};
+
+static JUDGED_BY: LazyLock<JudgedBy> = LazyLock::new(|| {
+    let [a, b, c, d, ..] = LearnedModel::compiled_in().learned_from;
+    JudgedBy::rules(&format!("{:08x}", u32::from_be_bytes([a, b, c, d])))
+});
 
 /// The analyst that works by rules, learned weights and templates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Local;
 
+impl Local {
+    /// By what it judges. The version is the beginning of the hash of all that the weights depend
+    /// on: the labelled replies, the lexicon, the signs of opt-outs, and which features are read.
+    pub fn judged_by() -> JudgedBy {
+        JUDGED_BY.clone()
+    }
+
+    /// Its verdict on a message.
+    pub(super) fn verdict(message: &RuledMessage<'_>) -> AnalystVerdict {
+        AnalystVerdict { classified: message.classified(), by: Self::judged_by() }
+    }
+}
+
 impl Analyst for Local {
-    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
-        ready(Ok(message.classified())).boxed()
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
+        ready(Ok(Self::verdict(message))).boxed()
     }
 
     fn score<'a>(
@@ -95,7 +115,18 @@ mod tests {
     };
 
     fn tag(it: &Conversation) -> Sentiment {
-        Local.classify(&RuledMessage::new(it, TEXT)).now_or_never().unwrap().unwrap().tag
+        let verdict = Local.classify(&RuledMessage::new(it, TEXT)).now_or_never().unwrap().unwrap();
+        verdict.classified.tag
+    }
+
+    #[test]
+    fn rules_are_known_by_the_hash_of_what_their_weights_depend_on() {
+        let by = Local::judged_by();
+        let version = by.as_str().strip_prefix("local ").expect("the word for rules");
+        assert!(version.len() == 8 && version.bytes().all(|it| it.is_ascii_hexdigit()), "{by}");
+        let hash = LearnedModel::compiled_in().learned_from;
+        assert!(version.starts_with(&format!("{:02x}", hash[0])), "{by}");
+        assert_ne!(version, "00000000", "weights are compiled in");
     }
 
     #[test]

@@ -19,14 +19,17 @@ mod transcript;
 pub(super) use self::asking::ModelServer;
 
 use super::{
-    Analyst, AnalystAnswer, AnalystError, Asker, Classified, DraftRequest, DraftText, Evaluation,
-    EvaluationRequest, Local, RuledMessage, Score, evaluation::hard_block,
+    Analyst, AnalystAnswer, AnalystError, AnalystVerdict, Asker, DraftRequest, DraftText,
+    Evaluation, EvaluationRequest, Local, RuledMessage, Score, evaluation::hard_block,
 };
 use crate::{
     config::AnalystConfig,
-    domain::{Conversation, Sentiment},
+    domain::{Conversation, JudgedBy, Sentiment},
 };
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The word for a model behind the protocol of OpenAI, in metrics and beside its verdicts.
+pub(super) const NAME: &str = "openai";
 
 /// The analyst of one job that asks a model.
 #[derive(Debug)]
@@ -50,19 +53,20 @@ impl Openai {
 /// The verdict of this process, if no model is to be asked: on an opt-out, on a machine's message
 /// that says that mail comes back or that nobody reads it, and on a person's message that says
 /// nothing.
-fn ruled(ruled: &RuledMessage<'_>) -> Option<Classified> {
+fn ruled(ruled: &RuledMessage<'_>) -> Option<AnalystVerdict> {
     let message = &ruled.conversation().message;
-    let found = ruled.classified();
+    let verdict = Local::verdict(ruled);
+    let found = &verdict.classified;
     let is_certain = if message.automated {
         found.opts_out || found.tag == Sentiment::Blacklist
     } else {
         found.opts_out || !message.has_new_text
     };
-    is_certain.then_some(found)
+    is_certain.then_some(verdict)
 }
 
 impl Analyst for Openai {
-    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, Classified> {
+    fn classify<'a>(&'a self, message: &'a RuledMessage<'a>) -> AnalystAnswer<'a, AnalystVerdict> {
         Box::pin(async move {
             if let Some(found) = ruled(message) {
                 return Ok(found);
@@ -70,7 +74,9 @@ impl Analyst for Openai {
             let conversation = message.conversation();
             let question = prompts::classify(conversation);
             let read = |text: &str| answers::verdict(text, &conversation.message);
-            self.server.ask(&self.settings, &self.asker, &question, read).await
+            let classified = self.server.ask(&self.settings, &self.asker, &question, read).await?;
+            let by = JudgedBy::model(NAME, &self.settings.model, question.prompt.version);
+            Ok(AnalystVerdict { classified, by })
         })
     }
 

@@ -231,6 +231,7 @@ impl Listed for MessageList {
             hidden("source"),
             hidden("provider_id"),
             column("sentiment"),
+            hidden("judged_by"),
             hidden("automated"),
             column("sent_at"),
             hidden("created_at"),

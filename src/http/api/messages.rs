@@ -115,6 +115,10 @@ pub(in crate::http) struct MessageJson<'a> {
     pub(in crate::http) truncated: bool,
     #[schemars(with = "Option<SentimentWord>")]
     pub(in crate::http) sentiment: Option<&'a str>,
+    /// By what it got its tag: `person`, `provider`, `local` with the version of rules and learned
+    /// weights, or `openai` with the model and the version of its prompt. Null without a tag, and
+    /// if an earlier version of Postroom judged it.
+    pub(in crate::http) judged_by: Option<&'a str>,
     pub(in crate::http) automated: bool,
     #[schemars(with = "Address")]
     pub(in crate::http) from: StoredJson<'a>,
@@ -146,6 +150,7 @@ macro_rules! message_json {
             body: &$row.body,
             truncated: $is_cut,
             sentiment: $row.sentiment.as_deref(),
+            judged_by: $row.judged_by.as_deref(),
             automated: $row.automated,
             from: StoredJson::of(&$row.sender, serde_json::json!({"address": null, "name": null})),
             to: StoredJson::of(&$row.recipients, Value::Array(Vec::new())),

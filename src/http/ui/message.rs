@@ -12,7 +12,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    domain::{Id, Timestamp, whole_millis},
+    domain::{Id, Timestamp, judged_by::in_words, whole_millis},
     http::{
         api::{jobs, outcome_of, parse_id},
         problem::Problem,
@@ -243,7 +243,10 @@ fn facts(
             @if let Some(at) = message.failed_at { dt { (Sign::Fail) " Failed" } dd { (time(at.0)) ": it did not arrive" } }
             dt { "Tag" }
             dd {
-                @if let Some(tag) = &message.sentiment { (tag) } @else { span.z { "not judged" } }
+                @if let Some(tag) = &message.sentiment {
+                    (tag)
+                    @if let Some(by) = &message.judged_by { ", judged " (outside(&in_words(by))) }
+                } @else { span.z { "not judged" } }
                 @if message.automated { ", a machine wrote it" }
             }
             dt { "Provider's id" }

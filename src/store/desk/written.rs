@@ -109,7 +109,7 @@ sql! {
     static READ_LISTED_MESSAGES =
         "select m.id, m.client_id, m.lead_id, m.channel, m.direction, m.source, m.provider_id, \
            substr(m.subject, 1, $2) as subject, substr(m.body, 1, $2) as body, m.sender, m.recipients, m.cc, m.attachments, \
-           m.sentiment, m.automated, m.sent_at, m.created_at, m.edited_at, m.deleted_at, m.failed_at, \
+           m.sentiment, m.judged_by, m.automated, m.sent_at, m.created_at, m.edited_at, m.deleted_at, m.failed_at, \
            octet_length(m.body) + coalesce(octet_length(m.subject), 0) as bytes \
          from messages m where m.id @ids($1) order by m.id desc";
 

@@ -3,8 +3,9 @@
 
 use super::{Settlement, Transition};
 use crate::domain::{
-    ChannelName, Effect, Id, Medium, SendNews, Sentiment, Timestamp, auto_send::GateDecision,
-    drafting::DraftCase, job::DELIVER_REPLY, outcome::GateVerdict, sending::BY_RULE, text, verdict,
+    ChannelName, Effect, Id, JudgedBy, Medium, SendNews, Sentiment, Timestamp,
+    auto_send::GateDecision, drafting::DraftCase, job::DELIVER_REPLY, outcome::GateVerdict,
+    sending::BY_RULE, text, verdict,
 };
 use crate::store::{
     engine::{
@@ -24,12 +25,13 @@ use serde::Serialize;
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 sql! {
-    /// Stores the verdicts on messages, and when they were handled. Their leads are locked. By
-    /// primary key.
+    /// Stores the verdicts on messages, by what they were judged, and when they were handled. Their
+    /// leads are locked. By primary key.
     pub(in crate::store) static UPDATE_MESSAGES =
         "update messages set sentiment = coalesce(g.sentiment, messages.sentiment), \
+           judged_by = case when g.sentiment is null then messages.judged_by else g.judged_by end, \
            handled_at = case when g.handled then @now else messages.handled_at end \
-         from @rows($1, id bigint, sentiment text, handled boolean) g where messages.id = g.id";
+         from @rows($1, id bigint, sentiment text, judged_by text, handled boolean) g where messages.id = g.id";
 
     /// Reads whether messages can be answered through their provider, and their verdicts. It reads
     /// the text only of edited messages, which are few. By primary key.
@@ -85,12 +87,13 @@ pub(super) async fn apply_effects(
     leads: &mut Leads,
 ) -> Result<(), StoreError> {
     #[derive(Serialize)]
-    struct MessageRow {
+    struct MessageRow<'a> {
         id: Id,
         sentiment: Option<&'static str>,
+        judged_by: Option<&'a str>,
         handled: bool,
     }
-    let mut messages: Vec<MessageRow> = Vec::new();
+    let mut messages: Vec<MessageRow<'_>> = Vec::new();
     let mut ended_drafts: Vec<EndDrafts> = Vec::new();
     let mut drafts: Vec<DraftRow<'_>> = Vec::new();
     let mut approved: Vec<Id> = Vec::new();
@@ -99,11 +102,16 @@ pub(super) async fn apply_effects(
         let is_inbound_end = settlement.line > 0
             && settlement.transition.takes_head_away()
             && !matches!(settlement.transition, Transition::Snooze { .. });
-        let mut sentiment = None;
+        let (mut sentiment, mut judged_by) = (None, None);
         let about = settlement.message_id.and_then(|id| known.get(&id));
         for effect in settlement.transition.effects() {
-            if let Effect::Judge(tag) = effect {
-                sentiment = Some(about.map_or(*tag, |about| about.verdict(*tag)).as_str());
+            if let Effect::Judge { tag, by } = effect {
+                let tag = about.map_or(*tag, |about| about.verdict(*tag));
+                // A verdict that stands was judged before.
+                if about.is_none_or(|about| about.hint != Some(tag)) {
+                    sentiment = Some(tag.as_str());
+                    judged_by = by.as_ref().map(JudgedBy::as_str);
+                }
             }
             let lead = settlement.lead_id.and_then(|id| leads.get_mut(id));
             let Some(lead) = lead else { continue };
@@ -123,7 +131,7 @@ pub(super) async fn apply_effects(
         if let Some(id) = settlement.message_id
             && (is_inbound_end || sentiment.is_some())
         {
-            messages.push(MessageRow { id, sentiment, handled: is_inbound_end });
+            messages.push(MessageRow { id, sentiment, judged_by, handled: is_inbound_end });
         }
     }
     // 2. Write them. Drafts end before new ones are stored.
@@ -225,7 +233,7 @@ pub(super) async fn postpone_stale<'a>(
 /// By message id: the facts about the messages that are judged or answered.
 async fn read_handles(tx: &Tx, all: &[Settlement]) -> Result<HashMap<Id, About>, StoreError> {
     let is_about_text =
-        |effect: &Effect| matches!(effect, Effect::AddDraft { .. } | Effect::Judge(_));
+        |effect: &Effect| matches!(effect, Effect::AddDraft { .. } | Effect::Judge { .. });
     let ids: Vec<Id> = all
         .iter()
         .filter(|settlement| settlement.transition.effects().iter().any(is_about_text))
@@ -297,7 +305,7 @@ fn apply<'a>(
 ) -> Result<Option<DraftRow<'a>>, StoreError> {
     let is_newest = settlement.message_id.is_some_and(|id| lead.is_newest(id));
     match effect {
-        Effect::Judge(tag) => {
+        Effect::Judge { tag, by: _ } => {
             if is_newest {
                 let tag = about.map_or(*tag, |about| about.verdict(*tag));
                 let lead = lead.change();

@@ -192,7 +192,7 @@ impl Transition {
         let now = |effect: &Effect| match effect {
             Effect::Enqueue { kind, delay, .. } if delay.is_zero() => Some(*kind),
             Effect::Enqueue { .. }
-            | Effect::Judge(_)
+            | Effect::Judge { .. }
             | Effect::OptOut { .. }
             | Effect::AddDraft { .. }
             | Effect::ApproveDraft { .. }

@@ -18,14 +18,16 @@ use std::{
 };
 
 sql! {
-    /// Appends messages. Their ids are new, so it waits for no lock.
+    /// Appends messages. A verdict that they come with is their provider's. Their ids are new, so
+    /// it waits for no lock.
     static PUT_MESSAGES =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
-           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
-           request_id, sent_at, created_at) \
+           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, judged_by, \
+           automated, request_id, sent_at, created_at) \
          select g.id, g.client_id, g.lead_id, g.channel, g.direction, g.source, g.provider_id, g.reply_handle, g.event_type, \
            g.campaign_id, g.subject, g.body, g.has_new_text, g.raw_text, g.raw_html, g.payload, g.sender, g.recipients, g.cc, \
-           g.attachments, g.sentiment, g.automated, g.request_id, g.sent_at, @now \
+           g.attachments, g.sentiment, case when g.sentiment is null then null else 'provider' end, g.automated, g.request_id, \
+           g.sent_at, @now \
          from @rows($1, id bigint, client_id text, lead_id bigint, channel text, direction text, source text, provider_id text, reply_handle text, \
            event_type text, campaign_id bigint, subject text, body text, has_new_text boolean, raw_text text, raw_html text, \
            payload text, sender text, recipients text, cc text, attachments text, sentiment text, automated boolean, \
@@ -35,9 +37,10 @@ sql! {
     /// be several copies of megabytes in memory (docs/PERFORMANCE.md).
     static PUT_LARGE_MESSAGE =
         "insert into messages (id, client_id, lead_id, channel, direction, source, provider_id, reply_handle, event_type, campaign_id, \
-           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, automated, \
-           request_id, sent_at, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, @at($24), @now)";
+           subject, body, has_new_text, raw_text, raw_html, payload, sender, recipients, cc, attachments, sentiment, judged_by, \
+           automated, request_id, sent_at, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+           case when $21 is null then null else 'provider' end, $22, $23, @at($24), @now)";
 }
 
 /// A message whose texts have at least this many bytes is stored by a statement of its own. A group
@@ -80,9 +83,9 @@ sql! {
     static READ_SENTIMENTS =
         "select id, sentiment, case when automated then 1 else 0 end as automated from messages where id @ids($1)";
 
-    /// Sets the verdicts of messages. Their leads are locked. By primary key.
+    /// Sets the verdicts of providers on messages. Their leads are locked. By primary key.
     static SET_SENTIMENT =
-        "update messages set sentiment = g.sentiment from @rows($1, id bigint, sentiment text) g where messages.id = g.id";
+        "update messages set sentiment = g.sentiment, judged_by = 'provider' from @rows($1, id bigint, sentiment text) g where messages.id = g.id";
 }
 
 /// The webhook with which a message came.

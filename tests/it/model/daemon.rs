@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
+use postroom::analyst::Local;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
@@ -187,6 +188,7 @@ on_both_daemons! {
         .await;
         assert_eq!((&thread["sentiment"], &thread["score"]["fit"]), (&"Interested".into(), &4.into()));
         assert_eq!(thread["drafts"].as_array().unwrap().len(), 1);
+        assert_eq!(thread["messages"][0]["judged_by"], "openai m-1 v1", "{thread}");
         let metrics = ask(daemon.get("/metrics")).await.text;
         let line = "postroom_model_calls_total{feature=\"classify\",status=\"ok\"} 1";
         assert!(metrics.lines().any(|it| it == line), "{metrics}");
@@ -215,7 +217,9 @@ on_both_daemons! {
         // An opt-out counts without the model.
         let (stop_id, stop) = post(&daemon, 2, "STOP").await;
         assert_eq!(ended(&daemon, &stop_id).await["status"], "succeeded");
-        assert_eq!(lead(&daemon, &stop).await["sentiment"], "Blacklist");
+        let stopped = lead(&daemon, &stop).await;
+        assert_eq!(stopped["sentiment"], "Blacklist");
+        assert_eq!(stopped["messages"][0]["judged_by"], Local::judged_by().as_str(), "{stopped}");
         // Once the model is back, a person lets it run.
         is_well.store(true, Ordering::Relaxed);
         ask(daemon.api(Method::POST, &format!("/jobs/{id}/retry"))).await;

@@ -8,7 +8,7 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use postroom::{
-    analyst::{AnalystError, Classified, EvaluationRequest, RuledMessage},
+    analyst::{AnalystError, AnalystVerdict, Classified, EvaluationRequest, Local, RuledMessage},
     domain::{
         Medium, Sentiment,
         model_call::{ModelCallFeature, ModelCallStatus},
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 const WORDS: &str = "Could you tell me what the secret plan costs?";
 
-async fn classify(world: &World, time: Duration) -> Result<Classified, AnalystError> {
+async fn classify(world: &World, time: Duration) -> Result<AnalystVerdict, AnalystError> {
     let it = conversation(WORDS);
     world.analysts.of(asker(time)).classify(&RuledMessage::new(&it, TEXT)).await
 }
@@ -42,7 +42,8 @@ async fn each_question_is_asked_with_its_schema_and_leaves_a_row() {
     let verdict = analyst.classify(&message).await.unwrap();
     let (opts_out, may_opt_out) = (false, false);
     let expected = Classified { tag: Sentiment::Neutral, confidence: 0.75, opts_out, may_opt_out };
-    assert_eq!(verdict, expected);
+    assert_eq!(verdict.classified, expected);
+    assert_eq!(verdict.by.as_str(), "openai m-1 v1");
     let score = analyst.score(&it, Some("bakeries")).await.unwrap().unwrap();
     assert_eq!((score.fit, score.intent, score.overall), (4, 4, 4));
     let templates = BTreeMap::new();
@@ -96,7 +97,7 @@ async fn a_server_that_is_busy_is_asked_again_when_it_says() {
     let server = ModelServer::script(vec![busy]);
     let mut world = World::new(&server, &[]);
     let started = Instant::now();
-    assert_eq!(classify(&world, LONG).await.unwrap().tag, Sentiment::Neutral);
+    assert_eq!(classify(&world, LONG).await.unwrap().classified.tag, Sentiment::Neutral);
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
     let calls = world.calls();
@@ -158,7 +159,7 @@ async fn what_may_pass_is_asked_again() {
         let server = ModelServer::script(vec![reply.clone()]);
         let mut world = World::new(&server, &[]);
         let verdict = classify(&world, LONG).await;
-        assert_eq!(verdict.map(|it| it.tag), Ok(Sentiment::Neutral), "{reply:?}");
+        assert_eq!(verdict.map(|it| it.classified.tag), Ok(Sentiment::Neutral), "{reply:?}");
         assert_eq!(world.statuses(), [status, ModelCallStatus::Ok], "{reply:?}");
     };
     join_all(cases.map(run)).await;
@@ -243,7 +244,8 @@ async fn the_rules_answer_in_its_place_if_that_is_chosen() {
     let server = ModelServer::script(vec![Reply::Status(400, "", "{}"); 9]);
     let mut world = World::new(&server, &[("fallback", "local")]);
     let verdict = classify(&world, LONG).await.unwrap();
-    assert_eq!(verdict.tag, Sentiment::InformationRequested, "as the rules see it");
+    assert_eq!(verdict.classified.tag, Sentiment::InformationRequested, "as the rules see it");
+    assert_eq!(verdict.by, Local::judged_by());
     assert_eq!(world.statuses(), [ModelCallStatus::Refused], "and the failure is noted");
 }
 
@@ -253,7 +255,7 @@ async fn the_rules_answer_too_while_the_model_is_not_asked() {
     let world = World::new(&server, &[("fallback", "local")]);
     for _ in 0..8 {
         let verdict = classify(&world, LONG).await.unwrap();
-        assert_eq!(verdict.tag, Sentiment::InformationRequested);
+        assert_eq!(verdict.classified.tag, Sentiment::InformationRequested);
     }
     assert_eq!(server.asked().len(), 5);
 }

@@ -4,7 +4,7 @@
 use super::{LONG, TEXT, World, asker, conversation, drafting, line};
 use crate::support::model_server::{ModelServer, outside};
 use postroom::{
-    analyst::{EvaluationRequest, RuledMessage},
+    analyst::{EvaluationRequest, Local, RuledMessage},
     domain::{Medium, Sentiment, event::Direction},
 };
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ async fn nothing_that_a_lead_writes_is_obeyed() {
         it.transcript.insert(0, earlier);
         let message = RuledMessage::new(&it, TEXT);
         let verdict = analyst.classify(&message).await.unwrap();
-        assert_eq!(verdict.tag, Sentiment::Neutral, "{text}");
+        assert_eq!(verdict.classified.tag, Sentiment::Neutral, "{text}");
         let score = analyst.score(&it, Some(&text)).await.unwrap().unwrap();
         assert_eq!((score.fit, score.intent), (4, 4), "{text}");
         let request = drafting(&message, &templates);
@@ -99,7 +99,9 @@ async fn opt_outs_and_bounces_win() {
         let it = conversation(text);
         let message = RuledMessage::new(&it, TEXT);
         let verdict = analyst.classify(&message).await.unwrap();
-        assert_eq!((verdict.tag, verdict.opts_out), (Sentiment::Blacklist, true), "{text}");
+        let found = verdict.classified;
+        assert_eq!((found.tag, found.opts_out), (Sentiment::Blacklist, true), "{text}");
+        assert_eq!(verdict.by, Local::judged_by(), "{text}");
         let templates = BTreeMap::new();
         let request = drafting(&message, &templates);
         assert_eq!(analyst.draft(request).await, Ok(None), "{text}");
@@ -110,17 +112,17 @@ async fn opt_outs_and_bounces_win() {
     it.message.automated = true;
     it.message.subject = Some("Undeliverable: Hello".to_owned());
     let verdict = analyst.classify(&RuledMessage::new(&it, Medium::Mail)).await.unwrap();
-    assert_eq!(verdict.tag, Sentiment::Blacklist);
+    assert_eq!(verdict.classified.tag, Sentiment::Blacklist);
     it.lead.bounced = true;
     assert_eq!(analyst.score(&it, None).await.unwrap().unwrap().overall, 1);
     let mut quoted = conversation("");
     quoted.message.has_new_text = false;
     let verdict = analyst.classify(&RuledMessage::new(&quoted, TEXT)).await.unwrap();
-    assert_eq!(verdict.tag, Sentiment::Neutral);
+    assert_eq!(verdict.classified.tag, Sentiment::Neutral);
     assert!(server.asked().is_empty(), "{:?}", server.asked());
     // Of a machine's message, a model can only say what a machine may be.
     let mut machine = conversation("We have received your message");
     machine.message.automated = true;
     let verdict = analyst.classify(&RuledMessage::new(&machine, TEXT)).await.unwrap();
-    assert_eq!(verdict.tag, Sentiment::OutOfOffice, "the last of three");
+    assert_eq!(verdict.classified.tag, Sentiment::OutOfOffice, "the last of three");
 }

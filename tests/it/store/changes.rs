@@ -2,7 +2,10 @@
 //! own sends; and messages of which only the chat tells whose they are.
 
 use super::{
-    inbox::{PHONE, draft, is_accepted, is_duplicate, message_of, put_one, with, with_message},
+    inbox::{
+        PHONE, RULES, draft, is_accepted, is_duplicate, judges, message_of, put_one, with,
+        with_message,
+    },
     life::{claim, end},
     tools::{assert_whole, instant},
 };
@@ -16,7 +19,7 @@ use postroom::{
         event::{Direction, KeyKind, MessageKey},
         text,
     },
-    store::{Answer, Inbound, Transition, wall_clock},
+    store::{Answer, AuditEntry, Inbound, MessageFilter, Transition, Via, wall_clock},
 };
 use std::sync::Arc;
 
@@ -94,7 +97,7 @@ on_both_databases! {
         let hint = |sentiment| with(change(Signal::Hint { sentiment, word: "interested" }), |it| {
             it.identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
         });
-        let judged = |tag| vec![Effect::Judge(tag), draft()];
+        let judged = |tag| vec![judges(tag), draft()];
         for (n, told, found, stands, drafts) in [
             (1, Sentiment::NotInterested, Sentiment::Interested, "Not Interested", 0),
             (2, Sentiment::MeetingRequested, Sentiment::NotInterested, "Meeting Requested", 1),
@@ -105,7 +108,7 @@ on_both_databases! {
             assert_eq!(running.len(), 1);
             assert!(is_recorded(&put_one(&db, hint(told)).await, "interested"));
             let effects = if found == Sentiment::Blacklist {
-                vec![Effect::Judge(found), Effect::OptOut { channel: ChannelName("sms"), source: OptOutSource::Model, reason: "stop".to_owned() }]
+                vec![judges(found), Effect::OptOut { channel: ChannelName("sms"), source: OptOutSource::Model, reason: "stop".to_owned() }]
             } else {
                 judged(found)
             };
@@ -114,6 +117,48 @@ on_both_databases! {
             assert_eq!(db.texts("select sentiment from leads").await, [stands]);
             assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, drafts, "{stands}");
         }
+    }
+
+    async fn each_verdict_says_by_what_it_was_judged(db: Fixture) {
+        let told = || db.texts("select coalesce(sentiment, 'none') || ' by ' || coalesce(judged_by, 'nobody') from messages order by id");
+        let hint = |sentiment| with(change(Signal::Hint { sentiment, word: "interested" }), |it| {
+            it.identities = vec![Identity::new(IdentityKind::PHONE, PHONE)];
+        });
+        let judge = async |effects: Vec<Effect>| {
+            let mut claimed = claim(&db.store, 10).await;
+            assert_eq!(claimed.len(), 1);
+            assert!(end(&db.store, &claimed.remove(0), Transition::Succeed(effects)).await);
+        };
+        // Rules judge, and judge again what is edited.
+        let first = put_one(&db, sms("a", PHONE, "m1", "hello")).await;
+        assert_eq!(told().await, ["none by nobody"]);
+        judge(vec![read("hello"), judges(Sentiment::Interested)]).await;
+        assert_eq!(told().await, [format!("Interested by {RULES}")]);
+        assert!(is_recorded(&put_one(&db, edited("m1", "no thanks")).await, "edited"));
+        assert_eq!(told().await, ["none by nobody"]);
+        // A provider does, and its verdict stands, whether or not the handler has seen it.
+        assert!(is_recorded(&put_one(&db, hint(Sentiment::MeetingBooked)).await, "interested"));
+        assert_eq!(told().await, ["Meeting Booked by provider"]);
+        judge(vec![read("no thanks"), judges(Sentiment::NotInterested)]).await;
+        assert_eq!(told().await, ["Meeting Booked by provider"]);
+        // A person does.
+        let entry = AuditEntry::new("dana", Via::Api, "message.retag");
+        let tagged = db.store.desk().retag(message_of(&first), Sentiment::NotInterested, false, entry).await.unwrap();
+        assert_eq!(tagged.judged_by.as_deref(), Some("person"));
+        assert!(is_recorded(&put_one(&db, edited("m1", "no, thank you")).await, "edited"));
+        judge(vec![read("no, thank you"), Effect::Judge { tag: Sentiment::NotInterested, by: None }]).await;
+        assert_eq!(told().await, ["Not Interested by person"]);
+        // Verdicts that messages come with are their providers', also on large ones. An opt-out
+        // that rules find wins over them, and the end of a job judges nothing.
+        let with_hint = |inbound| with_message(inbound, |it| it.hint = Some(Sentiment::Interested));
+        put_one(&db, with_hint(sms("a", "+15550000002", "m2", "hello"))).await;
+        judge(Vec::new()).await;
+        put_one(&db, with_hint(sms("a", "+15550000003", "m3", &"long ".repeat(60_000)))).await;
+        assert_eq!(told().await[1..], ["Interested by provider"; 2]);
+        judge(vec![judges(Sentiment::Blacklist)]).await;
+        assert_eq!(told().await[2..], [format!("Blacklist by {RULES}")]);
+        let listed = db.store.desk().messages(MessageFilter::default(), 1, None).await.unwrap();
+        assert_eq!(listed.items[0].row.judged_by.as_deref(), Some(RULES));
     }
 
     /// One reply as two events, of which the first came without the text.
@@ -129,12 +174,12 @@ on_both_databases! {
         assert_eq!(db.texts("select body || '/' || raw_text from messages").await, ["stop/stop"]);
         assert_eq!(db.number("select opted_out_message_id from leads").await, message_of(&first));
         // What was found of no text does not count, and uses no attempt.
-        assert!(end(&db.store, &running[0], Transition::Succeed(vec![read(""), Effect::Judge(Sentiment::Interested), draft()])).await);
+        assert!(end(&db.store, &running[0], Transition::Succeed(vec![read(""), judges(Sentiment::Interested), draft()])).await);
         assert_eq!(db.texts("select coalesce(sentiment, 'none') from messages").await, ["none"]);
         assert_eq!(db.store.queue().make_due().await.unwrap(), 1);
         let again = claim(&db.store, 10).await;
         assert_eq!(again.iter().map(|it| (it.job.id, it.job.attempt)).collect::<Vec<_>>(), [(running[0].job.id, 1)]);
-        assert!(end(&db.store, &again[0], Transition::Succeed(vec![read("stop"), Effect::Judge(Sentiment::Neutral)])).await);
+        assert!(end(&db.store, &again[0], Transition::Succeed(vec![read("stop"), judges(Sentiment::Neutral)])).await);
         assert_eq!(db.number("select count(*) from drafts").await, 0);
         // The text that is there stays; and of one group, the first text counts.
         assert!(is_duplicate(&put_one(&db, says("m1", "other")).await));
@@ -151,7 +196,7 @@ on_both_databases! {
         put_one(&db, sms("a", PHONE, "m1", "call me")).await;
         let running = claim(&db.store, 10).await;
         put_one(&db, edited("m1", "do not call me")).await;
-        let found = |text| vec![read(text), Effect::Judge(Sentiment::Interested), draft()];
+        let found = |text| vec![read(text), judges(Sentiment::Interested), draft()];
         assert!(end(&db.store, &running[0], Transition::Succeed(found("call me"))).await);
         assert_eq!(db.number("select count(*) from drafts").await, 0);
         assert_eq!(db.number("select count(*) from messages where handled_at is null").await, 1);
@@ -170,7 +215,7 @@ on_both_databases! {
         put_one(&db, sms("a", PHONE, "m1", "hello")).await;
         let running = claim(&db.store, 10).await;
         put_one(&db, deleted("m1")).await;
-        let found = || vec![read("hello"), Effect::Judge(Sentiment::Interested), draft()];
+        let found = || vec![read("hello"), judges(Sentiment::Interested), draft()];
         assert!(end(&db.store, &running[0], Transition::Succeed(found())).await);
         assert_eq!(db.number("select count(*) from drafts").await, 0, "deleted before");
         assert_eq!(db.texts("select sentiment from messages").await, ["Interested"]);
@@ -189,7 +234,7 @@ on_both_databases! {
             let mut claimed = claim(&db.store, 10).await;
             assert_eq!(claimed.len(), 1, "{text}");
             let claimed = claimed.remove(0);
-            let effects = [vec![read(text), Effect::Judge(tag)], effects].concat();
+            let effects = [vec![read(text), judges(tag)], effects].concat();
             assert!(end(&db.store, &claimed, Transition::Succeed(effects)).await);
             claimed.job
         };

@@ -1,7 +1,7 @@
 //! The order of locks: groups that meet wait for each other, and none fails or is lost.
 
 use super::{
-    inbox::with_message,
+    inbox::{judges, with_message},
     life::settle as settlement,
     tools::{Left, claim_of, claim_suspects, drain, enqueue, phones, put, settle_all},
 };
@@ -45,7 +45,7 @@ async fn ingest(store: &Store, rounds: usize, name: &str, is_reversed: bool) {
 /// What a handler decides about a message: a verdict, a draft, and a job that follows.
 fn effects() -> Vec<Effect> {
     vec![
-        Effect::Judge(Sentiment::Interested),
+        judges(Sentiment::Interested),
         Effect::AddDraft {
             channel: ChannelName("sms"),
             subject: None,

@@ -2,6 +2,7 @@
 
 use super::life::KINDS;
 use super::{
+    inbox::judges,
     life::{claim, end, settle},
     tools::{assert_whole, claim_suspects, drain, enqueue, phones, put, succeed_one},
 };
@@ -21,7 +22,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 fn effects() -> Vec<Effect> {
     vec![
-        Effect::Judge(Sentiment::Interested),
+        judges(Sentiment::Interested),
         Effect::AddDraft {
             channel: ChannelName("sms"),
             subject: None,

@@ -10,7 +10,8 @@ use crate::{
 };
 use postroom::{
     domain::{
-        CampaignRef, ChannelName, Effect, Identity, IdentityKind, Sentiment, Signal, Timestamp,
+        CampaignRef, ChannelName, Effect, Identity, IdentityKind, JudgedBy, Sentiment, Signal,
+        Timestamp,
         event::{Direction, Event, KeyKind, MessageKey, NewMessage},
     },
     store::{Answer, Content, Inbound, Transition, commit_isolating, wall_clock},
@@ -89,6 +90,14 @@ pub(super) async fn work_off(db: &Fixture, effects: Vec<Effect>) {
     let claims = claim(&db.store, 1).await;
     assert_eq!(claims.len(), 1);
     assert!(end(&db.store, &claims[0], Transition::Succeed(effects)).await);
+}
+
+/// By which rules [`judges`] judges.
+pub(super) const RULES: &str = "local 01234567";
+
+/// The verdict of rules.
+pub(super) fn judges(tag: Sentiment) -> Effect {
+    Effect::Judge { tag, by: Some(JudgedBy::rules("01234567")) }
 }
 
 pub(super) fn draft() -> Effect {
@@ -265,7 +274,7 @@ on_both_databases! {
         assert_eq!(db.number("select count(*) from leads where opted_out_at is not null").await, 2);
         // A draft that is added later is not: the barrier is judged under the lead's lock.
         put_one(&db, sms("a", PHONE, "k2", "hello again")).await;
-        work_off(&db, vec![draft(), Effect::Judge(Sentiment::Interested)]).await;
+        work_off(&db, vec![draft(), judges(Sentiment::Interested)]).await;
         assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, 0);
         assert_eq!(db.texts("select status from leads where opted_out_reason is not null order by id limit 1").await, ["blacklisted"]);
     }
@@ -368,7 +377,7 @@ on_both_databases! {
         work_off(&db, Vec::new()).await;
 
         let second = put_one(&db, sms("a", PHONE, "k2", "two")).await;
-        work_off(&db, vec![Effect::Judge(Sentiment::Neutral)]).await;
+        work_off(&db, vec![judges(Sentiment::Neutral)]).await;
         assert!(matches!(put_one(&db, hint(Sentiment::NotInterested)).await, Answer::Recorded { .. }));
         let of_second = format!("select sentiment from messages where id = {}", message_of(&second));
         assert_eq!(db.texts(&of_second).await, ["Not Interested"]);
@@ -415,12 +424,12 @@ on_both_databases! {
     async fn a_late_message_is_applied_and_does_not_become_the_newest(db: Fixture) {
         let now = wall_clock();
         let newest = put_one(&db, at(sms("a", PHONE, "k1", "new"), now)).await;
-        work_off(&db, vec![Effect::Judge(Sentiment::Interested), draft()]).await;
+        work_off(&db, vec![judges(Sentiment::Interested), draft()]).await;
         let late = put_one(&db, at(sms("a", PHONE, "k2", "old"), now.plus_millis(-3_600_000))).await;
         assert!(is_accepted(&late));
         assert_eq!(db.number("select newest_inbound_id from leads").await, message_of(&newest));
         assert_eq!(db.texts("select status from drafts").await, ["pending"], "the draft answers the newest");
-        work_off(&db, vec![Effect::Judge(Sentiment::NotInterested), draft()]).await;
+        work_off(&db, vec![judges(Sentiment::NotInterested), draft()]).await;
         let verdict = format!("select sentiment from messages where id = {}", message_of(&late));
         assert_eq!(db.texts(&verdict).await, ["Not Interested"], "it has its own verdict");
         assert_eq!(db.texts("select status from leads").await, ["qualified"], "which does not speak for the lead");

@@ -1,5 +1,6 @@
 //! The life of a job, step by step.
 
+use super::inbox::judges;
 use crate::support::leftovers::Leftover;
 use crate::{
     on_both_databases,
@@ -58,7 +59,7 @@ on_both_databases! {
         assert_eq!(claims[0].job.id, job);
         assert_eq!(claims[0].job.attempt, 1);
         let effects = vec![
-            Effect::Judge(Sentiment::Interested),
+            judges(Sentiment::Interested),
             Effect::AddDraft { channel: postroom::domain::ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: vec!["Hi".to_owned()], facts: postroom::domain::outcome::DraftFacts::default() },
             Effect::Enqueue { kind: postroom::domain::job::LEAD_SCORING, subject: postroom::domain::outcome::Subject::OfTheJob, delay: Duration::ZERO },
         ];
@@ -151,7 +152,7 @@ on_both_databases! {
         // While it runs.
         assert_eq!(post().await, expected);
         assert!(claim(&db.store, 10).await.is_empty(), "it runs once");
-        let effects = vec![Effect::Judge(Sentiment::Interested)];
+        let effects = vec![judges(Sentiment::Interested)];
         assert!(end(&db.store, &running[0], Transition::Succeed(effects)).await, "its end counts");
         // When it has ended.
         assert_eq!(post().await, expected);

@@ -1,7 +1,7 @@
 //! Leads that turn out to be one person.
 
 use super::{
-    inbox::{PHONE, draft, is_accepted, put_one, with, with_message},
+    inbox::{PHONE, draft, is_accepted, judges, put_one, with, with_message},
     life::{claim, end},
     tools::{Dice, assert_places, assert_whole, claim_suspects, drain, instant},
 };
@@ -10,7 +10,7 @@ use crate::{
     support::fixture::{Fixture, sms},
 };
 use postroom::{
-    domain::{Effect, Identity, IdentityKind, JobStatus, Sentiment, Signal, job::FailureReason},
+    domain::{Identity, IdentityKind, JobStatus, Sentiment, Signal, job::FailureReason},
     store::{Answer, Inbound, Store, Transition},
 };
 use std::{sync::Arc, time::Duration};
@@ -92,7 +92,7 @@ on_both_databases! {
     async fn what_keeps_messages_from_one_keeps_them_from_both(db: Fixture) {
         two(&db).await;
         for claimed in claim(&db.store, 10).await {
-            assert!(end(&db.store, &claimed, Transition::Succeed(vec![draft(), Effect::Judge(Sentiment::Interested)])).await);
+            assert!(end(&db.store, &claimed, Transition::Succeed(vec![draft(), judges(Sentiment::Interested)])).await);
         }
         let out = with(by("x", &[mail()]), |it| it.signal = Signal::OptOut { reason: "lead_unsubscribed".to_owned() });
         put_one(&db, out).await;
@@ -188,7 +188,7 @@ on_both_databases! {
         assert_eq!(running.len(), 2);
         put_one(&db, with(both("x"), |it| it.signal = Signal::Connected)).await;
         let of_younger = running.iter().find(|it| it.line == younger).unwrap();
-        let effects = vec![Effect::Judge(Sentiment::MeetingRequested), draft()];
+        let effects = vec![judges(Sentiment::MeetingRequested), draft()];
         assert!(end(&db.store, of_younger, Transition::Succeed(effects)).await);
         assert_eq!(db.texts(&format!("select status from leads where id = {older}")).await, ["meeting-requested"]);
         assert_eq!(db.number("select lead_id from drafts where status = 'pending'").await, older);
@@ -296,7 +296,7 @@ on_both_databases! {
                         },
                         1 => Transition::Snooze { after: Duration::ZERO },
                         2 => Transition::Release,
-                        _ => Transition::Succeed(vec![draft(), Effect::Judge(Sentiment::Interested)]),
+                        _ => Transition::Succeed(vec![draft(), judges(Sentiment::Interested)]),
                     };
                     let ends = matches!(transition, Transition::Succeed(_));
                     assert!(end(&other, &claimed, transition).await, "nobody else has moved it");

@@ -2,6 +2,7 @@
 //! entities know its columns.
 
 use super::{
+    inbox::judges,
     life::claim,
     tools::{drain, enqueue, instant, phones, put, settle_all},
 };
@@ -191,7 +192,7 @@ on_both_databases! {
         };
         db.store.inbox().put(Arc::new([quarantined])).await.unwrap();
         let effects = vec![
-            Effect::Judge(Sentiment::Interested),
+            judges(Sentiment::Interested),
             Effect::AddDraft { channel: ChannelName("sms"), subject: None, body: "Hi".to_owned(), parts: Vec::new(), facts: postroom::domain::outcome::DraftFacts::default() },
             Effect::Score { fit: 1, intent: 2, overall: 1, reason: "r".to_owned() },
         ];

@@ -1,7 +1,9 @@
 //! Opt-outs as facts: they stick, they are lifted by a person, and they outlive an erasure.
 
 use super::{
-    inbox::{PHONE, draft, is_accepted, is_duplicate, message_of, put_one, with, with_message},
+    inbox::{
+        PHONE, draft, is_accepted, is_duplicate, judges, message_of, put_one, with, with_message,
+    },
     life::{claim, end},
     tools::{assert_whole, instant},
 };
@@ -144,7 +146,7 @@ on_both_databases! {
             assert_eq!(state(&db, lead).await, ("blacklisted".to_owned(), "stop".to_owned()), "{key}");
         }
         for claimed in claim(&db.store, 10).await {
-            assert!(end(&db.store, &claimed, Transition::Succeed(vec![Effect::Judge(Sentiment::Interested), draft()])).await);
+            assert!(end(&db.store, &claimed, Transition::Succeed(vec![judges(Sentiment::Interested), draft()])).await);
         }
         assert_eq!(state(&db, lead).await.0, "blacklisted");
         assert_eq!(db.number("select count(*) from drafts where status = 'pending'").await, 0);
@@ -154,7 +156,7 @@ on_both_databases! {
     async fn a_person_lifts_it_with_a_note_and_the_verdicts_count_again(db: Fixture) {
         let lead = lead_of(&put_one(&db, by("k1", &[phone()])).await);
         for claimed in claim(&db.store, 10).await {
-            assert!(end(&db.store, &claimed, Transition::Succeed(vec![Effect::Judge(Sentiment::Interested)])).await);
+            assert!(end(&db.store, &claimed, Transition::Succeed(vec![judges(Sentiment::Interested)])).await);
         }
         let lift = async || db.store.desk().lift_opt_out(lead, shown(), entry("lead.opt_out_lift", lead)).await;
         assert!(matches!(lift().await, Err(DecisionError::Conflict(_))));

@@ -1,7 +1,7 @@
 //! G5: one draft is sent at most once. Marks, verdicts, and every other end of a job that sends.
 
 use super::{
-    inbox::{PHONE, at, draft, work_off},
+    inbox::{PHONE, at, draft, judges, work_off},
     life::settle,
     tools::instant,
 };
@@ -11,7 +11,7 @@ use crate::{
 };
 use postroom::{
     domain::{
-        Effect, Id, Sentiment, Signal, Timestamp,
+        Id, Sentiment, Signal, Timestamp,
         job::{DELIVER_REPLY, FailureReason, NewJob},
         sending::{AccountState, AccountTrouble, SendEnd},
     },
@@ -57,7 +57,7 @@ fn open() -> Arc<dyn SendRules> {
 pub(super) async fn approved(db: &Fixture, key: &str) -> Id {
     let told = [sms("a", PHONE, key, &format!("call me {key}"))];
     db.store.inbox().put(Arc::new(told)).await.unwrap();
-    work_off(db, vec![Effect::Judge(Sentiment::Interested), draft()]).await;
+    work_off(db, vec![judges(Sentiment::Interested), draft()]).await;
     db.execute(
         "update drafts set status = 'approved', decided_by = 'dana' where status = 'pending'",
     )

@@ -95,6 +95,40 @@ on_both_daemons! {
     }
 }
 
+on_both_daemons! {
+    async fn a_verdict_is_shown_with_what_judged_it(place: Place) {
+        let daemon = start(&place).await;
+        let posted = post(&daemon, &sms(1, "Could you call me?"), "accepted").await;
+        let (id, lead) = (posted.field("message_id"), posted.field("lead_id"));
+        let (page_path, lead_path) = (format!("/messages/{id}"), format!("/leads/{lead}"));
+        let told = async || {
+            let message = ask(daemon.api(Method::GET, &page_path)).await.body;
+            let thread = ask(daemon.api(Method::GET, &lead_path)).await.body;
+            assert_eq!(message["judged_by"], thread["messages"][0]["judged_by"], "{thread}");
+            message.get("judged_by").cloned()
+        };
+        assert_eq!(told().await, Some(Value::Null), "it is not judged");
+        let peek = Peek::of(&daemon).await;
+        for (stored, words) in [
+            ("null", None),
+            ("'local 3f2a91c0'", Some("by rules 3f2a91c0")),
+            ("'openai m-1 v1'", Some("by m-1, prompt v1")),
+            ("'provider'", Some("by its provider")),
+            ("'person'", Some("by a person")),
+            ("'openai <b>m</b> v1'", Some("by &lt;b&gt;m&lt;/b&gt;, prompt v1")),
+        ] {
+            peek.execute(&format!("update messages set sentiment = 'Interested', judged_by = {stored} where id = {id}")).await;
+            let bdi = words.map(|it| format!("<bdi dir=\"auto\">{it}</bdi>"));
+            let end = bdi.as_ref().map_or(String::new(), |it| format!(", judged {it}"));
+            page(&daemon, &page_path).await.has(&format!("<dd>Interested{end}</dd>"));
+            let end = bdi.as_ref().map_or(String::new(), |it| format!(" {it}"));
+            page(&daemon, &lead_path).await.has(&format!("judged Interested{end} · "));
+            let expected = if stored == "null" { Value::Null } else { stored.trim_matches('\'').into() };
+            assert_eq!(told().await, Some(expected));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_message_is_cut_until_all_of_it_is_asked_for() {
     let daemon = start(&Place::sqlite()).await;

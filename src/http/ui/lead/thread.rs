@@ -5,7 +5,7 @@ use super::{
     words::{linked, many, time_in},
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Timestamp, judged_by::in_words},
     http::{
         api::{DeliveryJson, DraftJson, MessageJson},
         ui::{
@@ -134,7 +134,10 @@ fn done_about(shown: &LeadShown<'_>, message: &MessageJson<'_>) -> Markup {
         details.fold {
             summary {
                 @match message.sentiment {
-                    Some(tag) => { "judged " (tag) },
+                    Some(tag) => {
+                        "judged " (tag)
+                        @if let Some(by) = message.judged_by { " " (outside(&in_words(by))) }
+                    },
                     None => "not judged",
                 }
                 " · "

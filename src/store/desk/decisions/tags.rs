@@ -23,7 +23,7 @@ sql! {
     static READ_TAGGED = "select lead_id, direction, sentiment from messages where id = $1";
 
     /// Stores the tag that a person gave a message. Its lead is locked. By primary key.
-    static TAG_MESSAGE = "update messages set sentiment = $2 where id = $1";
+    static TAG_MESSAGE = "update messages set sentiment = $2, judged_by = 'person' where id = $1";
 }
 
 /// Gives a message the tag `tag`. Its lead follows if the message is its newest, and a pending

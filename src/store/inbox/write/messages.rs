@@ -19,23 +19,34 @@ use std::collections::{BTreeMap, HashSet};
 /// The cause of a failure that a provider reports after it took an answer.
 const NOT_ARRIVED: &str = "the provider reported that it did not arrive";
 
+/// True if a message loses its verdict, since it is judged again.
+macro_rules! loses_verdict {
+    () => {
+        "g.judged_again and not exists (select 1 from labelled_examples e \
+           where e.lead_id = messages.lead_id and e.message_id = messages.id and e.kind = 'tag')"
+    };
+}
+
 sql! {
     /// Changes messages. It leaves the original in `raw_text`, `raw_html` and `payload`. A message
     /// that is judged again keeps a tag that a person gave. Their leads are locked. By primary key
     /// and `labelled_examples_of_lead`.
-    static CHANGE_MESSAGES =
+    static CHANGE_MESSAGES = concat!(
         "update messages set body = coalesce(g.body, messages.body), \
            has_new_text = (g.body is not null or messages.has_new_text), \
            edited_at = case when g.body is null then messages.edited_at else @now end, \
            edit_told_at = coalesce(g.edit_told_at, messages.edit_told_at), \
-           sentiment = case when g.judged_again and not exists (select 1 from labelled_examples e \
-               where e.lead_id = messages.lead_id and e.message_id = messages.id and e.kind = 'tag') \
-             then null else messages.sentiment end, \
+           sentiment = case when ",
+        loses_verdict!(),
+        " then null else messages.sentiment end, judged_by = case when ",
+        loses_verdict!(),
+        " then null else messages.judged_by end, \
            handled_at = case when g.judged_again then null else messages.handled_at end, \
            deleted_at = case when g.deleted then coalesce(messages.deleted_at, @now) else messages.deleted_at end, \
            failed_at = case when g.failed then coalesce(messages.failed_at, @now) else messages.failed_at end \
          from @rows($1, id bigint, body text, deleted boolean, failed boolean, judged_again boolean, edit_told_at instant) g \
-         where messages.id = g.id";
+         where messages.id = g.id"
+    );
 
     /// Ends approved drafts of messages that are judged again: what they answer is not said any
     /// more. None has a call on the wire: that one is `sending`. Their leads are locked. By the

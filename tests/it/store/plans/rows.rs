@@ -410,7 +410,7 @@ fn settle() -> Vec<Row> {
         writer("POSTPONE_HEADS", [group(|n| json!({"line": running(n), "delay": 5}))]).finds(300),
         writer("RELEASE_HEADS", [ids(running)]).finds(300),
         // Its table has more indexes than most.
-        writer("UPDATE_MESSAGES", [group(|n| json!({"id": spread(n), "sentiment": "Neutral", "handled": true}))]).finds(300).a_row(PAGES + 3, STEPS),
+        writer("UPDATE_MESSAGES", [group(|n| json!({"id": spread(n), "sentiment": "Neutral", "judged_by": "local 01234567", "handled": true}))]).finds(300).a_row(PAGES + 3, STEPS),
         writer("READ_HANDLES", [ids(spread)]).finds(300),
         writer("PUT_DRAFTS", [group(|n| json!({"id": 2_000_000 + n, "client_id": client(n), "lead_id": spread(n) / 5 * 5 + 2, "message_id": 2_000_000 + n, "channel": "sms", "body": "x", "parts": "[]", "from_template": false}))]).finds(300),
     ]
