@@ -4,12 +4,13 @@
 //! overrides. So changes come one after the other, and several wishes at a time become one load.
 //!
 //! `file_watch` and `steps` find out that a file may have changed, `debounce` says when to load,
-//! `task` loads, checks and applies, `afterwards` does what needs the database, and `report` tells
-//! what was done.
+//! `task` loads, checks and applies, `afterwards` does what needs the database, `report` tells
+//! what was done, and `loads` keeps that for a while.
 
 mod afterwards;
 mod debounce;
 mod file_watch;
+mod loads;
 mod node_status;
 mod overrides;
 mod report;
@@ -18,6 +19,7 @@ mod steps;
 mod task;
 
 pub use self::{
+    loads::{KeptLoad, LoadHistory},
     node_status::{NodeStatus, NodeStatusSetup, PoolStatus, tell_status},
     overrides::{OverrideError, OverridesSetup, PoolOverrides},
     report::{ReloadBy, ReloadOutcome, ReloadReport},

@@ -149,6 +149,27 @@ impl ReloadReport {
         }
     }
 
+    /// The keys that wait for a restart, and did not wait for one with that value before.
+    fn newly_pending<'a>(
+        &'a self,
+        old_pending: &'a [ChangedKey],
+    ) -> impl Iterator<Item = &'a ChangedKey> {
+        self.pending.iter().filter(move |change| !old_pending.contains(change))
+    }
+
+    /// The keys that the files say otherwise than before: those whose change takes effect, those
+    /// that wait for a restart, and those that wait no more, with their values the other way round.
+    /// `old_pending` are the keys that waited for a restart before.
+    pub(super) fn differences(&self, old_pending: &[ChangedKey]) -> Vec<ChangedKey> {
+        let taken_back = self.taken_back(old_pending).map(|it| ChangedKey {
+            old: it.new.clone(),
+            new: it.old.clone(),
+            ..it.clone()
+        });
+        let new = self.changed.iter().chain(self.newly_pending(old_pending)).cloned();
+        new.chain(taken_back).collect()
+    }
+
     /// Those of `old_pending` that no longer wait for a restart: the files say what runs.
     fn taken_back<'a>(
         &'a self,
@@ -188,8 +209,8 @@ impl ReloadReport {
                 ..self.by.entry("config.refused")
             }];
         }
-        let newly_pending = self.pending.iter().filter(|change| !old_pending.contains(change));
-        let keys: Vec<&ChangedKey> = self.changed.iter().chain(newly_pending).collect();
+        let keys: Vec<&ChangedKey> =
+            self.changed.iter().chain(self.newly_pending(old_pending)).collect();
         let row = |change: &&ChangedKey| AuditEntry {
             target: Some(change.key.clone()),
             old_value: change.old.clone(),

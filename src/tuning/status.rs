@@ -1,6 +1,9 @@
 //! What the tuner tells about the configuration that runs.
 
-use super::report::{ReloadOutcome, ReloadReport};
+use super::{
+    loads::LoadHistory,
+    report::{ReloadOutcome, ReloadReport},
+};
 use crate::{
     config::{ChangedKey, Loaded},
     domain::Timestamp,
@@ -18,6 +21,8 @@ pub struct TuningStatus {
     pub last: Option<Arc<ReloadReport>>,
     /// The last reload that was applied; `None` if there was none since the start.
     pub last_applied: Option<Arc<ReloadReport>>,
+    /// The last loads that said something new.
+    pub loads: Arc<LoadHistory>,
     /// The keys that wait for a restart.
     pub pending: Vec<ChangedKey>,
     /// What is still being changed in the database because of the last reload: `caps`, `clients`,

@@ -4,6 +4,7 @@ use super::{
     afterwards::{AuditQueue, Written},
     debounce::Debounce,
     file_watch::FileWatch,
+    loads::LoadHistory,
     report::{ReloadBy, ReloadOutcome, ReloadReport},
     status::TuningStatus,
     until,
@@ -121,11 +122,13 @@ impl TunerTask {
         rows: AuditQueue,
     ) -> Self {
         let running = Arc::new(setup.running.clone());
+        let loaded_at = wall_clock();
         let status = TuningStatus {
             running: running.clone(),
-            loaded_at: wall_clock(),
+            loaded_at,
             last: None,
             last_applied: None,
+            loads: Arc::new(LoadHistory::new(loaded_at)),
             pending: Vec::new(),
             applying: Vec::new(),
         };
@@ -342,11 +345,13 @@ impl TunerTask {
             ReloadOutcome::Applied => Some(report.clone()),
             ReloadOutcome::Unchanged | ReloadOutcome::Refused => old.last_applied.clone(),
         };
+        let loads = old.loads.with(&report, old.last.as_deref(), &old.pending);
         let status = TuningStatus {
             running: self.running.clone(),
             loaded_at,
             last: Some(report.clone()),
             last_applied,
+            loads: Arc::new(loads),
             pending: report.pending.clone(),
             applying,
         };

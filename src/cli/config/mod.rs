@@ -1,7 +1,9 @@
-//! `postroom config`: checks, shows and explains the configuration, and compares it.
+//! `postroom config`: checks, shows and explains the configuration, compares it, and lists its
+//! loads.
 
 mod diff;
 mod explain;
+mod history;
 mod running;
 mod show;
 
@@ -48,6 +50,12 @@ pub(super) enum ConfigCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Show the loads of the running daemon since its start: what each has changed, or why it was
+    /// refused. One that says the same as the one before is not listed
+    History {
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 /// Runs the command. `files` are those given before it.
@@ -58,6 +66,7 @@ pub(super) fn run(command: ConfigCommand, files: Files) -> Result<(), Failure> {
         ConfigCommand::Explain { key, remote } => explain::run(&key, remote, files),
         ConfigCommand::Diff { running: true, remote } => diff::with_running(remote, files),
         ConfigCommand::Diff { running: false, remote } => diff::with_defaults(&remote, &files),
+        ConfigCommand::History { remote } => history::run(remote, files),
     }
 }
 

@@ -1,17 +1,21 @@
 //! `/config`: what runs, where each value comes from, and reloading it.
 
-use super::{ApiResult, ApiState, objects, query::Query};
+use super::{
+    ApiResult, ApiState,
+    objects::{self, RowKey},
+    query::Query,
+};
 use crate::{
     config::{Applies, ChangedKey, Config, ConfigError, OverruledKey},
     domain::{JobKind, PoolOverride, Timestamp},
     http::{
         State,
-        openapi::{ApiEndpoint, get, post},
+        openapi::{ApiEndpoint, PAGE, get, post},
         operator::Operator,
         problem::{Cause, Problem},
     },
     store::Via,
-    tuning::{ReloadBy, ReloadOutcome, ReloadReport, TuningStatus},
+    tuning::{KeptLoad, ReloadBy, ReloadOutcome, ReloadReport, TuningStatus},
 };
 use actix_web::{HttpRequest, http::StatusCode, web};
 use schemars::JsonSchema;
@@ -24,6 +28,10 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
         get("/config", show)
             .says("Every value that runs, and where it comes from")
             .answers::<ConfigJson<'_>>(),
+        get("/config/loads", loads)
+            .says("The last loads of this node that said something new, newest first")
+            .takes(&PAGE)
+            .answers::<LoadsJson<'_>>(),
         post("/config/reload", reload)
             .says("Reads the files again, and applies what they say unless it is wrong")
             .refused_with(StatusCode::UNPROCESSABLE_ENTITY)
@@ -46,6 +54,20 @@ pub(super) async fn show(
     let _permit = api.heavy_reads.permit().await?;
     let moment = ConfigMoment::of(&state);
     objects::object(moment.view())
+}
+
+/// `GET /config/loads`: what each load has changed since the start of this node, or why it was
+/// refused. It also answers without the database.
+pub(super) async fn loads(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
+    let query = Query::parse(&request, &PAGE)?;
+    let (limit, cursor) = (query.limit()?, query.cursor()?);
+    let history = state.tuner.status().loads.clone();
+    let older = history.newest_first().filter(|it| cursor.is_none_or(|cursor| it.number < cursor));
+    let mut items: Vec<LoadJson<'_>> = older.map(LoadJson::of).collect();
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| has_more).map(|it| it.id);
+    objects::object(LoadsJson { items, next_cursor, since: history.since() })
 }
 
 /// The configuration of a moment, of which the API and the page show the same.
@@ -249,6 +271,56 @@ impl<'a> ReportJson<'a> {
             took_ms: report.took_ms(),
             applying: &status.applying,
             last_applied: before.map(AppliedJson::of),
+        }
+    }
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+struct LoadsJson<'a> {
+    items: Vec<LoadJson<'a>>,
+    next_cursor: Option<RowKey>,
+    /// The start of the node that answers. Loads before it, and those of other nodes, are not
+    /// known.
+    since: Timestamp,
+}
+
+/// A load of the configuration. One that said nothing new is not kept: it was unchanged, or refused
+/// for the same reasons as the one before.
+#[derive(Debug, JsonSchema, Serialize)]
+struct LoadJson<'a> {
+    /// The first that was kept since the start of the node has 1.
+    id: RowKey,
+    at: Timestamp,
+    /// `unchanged` says that the files, which were refused before, say again what runs.
+    outcome: ReloadOutcome,
+    trigger: Via,
+    by: &'a str,
+    /// The hash of the configuration that ran after it.
+    hash: &'a str,
+    /// The first 20 keys that the files said otherwise than before, those that wait for a restart
+    /// included. Long values are cut.
+    changed: Vec<ChangeJson<'a>>,
+    /// How many more keys were changed.
+    more_changed: usize,
+    /// The first five reasons for which it was refused.
+    errors: Vec<ErrorJson<'a>>,
+    /// How many more reasons there were.
+    more_errors: usize,
+}
+
+impl<'a> LoadJson<'a> {
+    fn of(load: &'a KeptLoad) -> Self {
+        Self {
+            id: RowKey(load.number),
+            at: load.at,
+            outcome: load.outcome,
+            trigger: load.via,
+            by: &load.by,
+            hash: &load.hash,
+            changed: load.changed.iter().map(ChangeJson::of).collect(),
+            more_changed: load.more_changed,
+            errors: load.errors.iter().map(ErrorJson::of).collect(),
+            more_errors: load.more_errors,
         }
     }
 }

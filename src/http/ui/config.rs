@@ -4,6 +4,7 @@
 use super::{
     PageResult,
     command::copy_command,
+    config_loads::{LoadsBound, loads, may_see_key},
     frame::{PageContent, PagePlace},
     parts::{
         ButtonLook, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, button, clock,
@@ -13,28 +14,35 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    http::api::{ConfigJson, ConfigMoment, ReportJson, ValueJson},
-    tuning::ReloadOutcome,
+    http::{
+        api::{ConfigJson, ConfigMoment, Query, ReportJson, ValueJson},
+        problem::Problem,
+    },
+    tuning::{LoadHistory, ReloadOutcome},
 };
 use actix_web::HttpRequest;
 use maud::{Markup, html};
 
 /// How many values are on a page.
-const VALUES_MAX: usize = 60;
+const VALUES_MAX: usize = 50;
 /// The origin of a value that nobody has set.
 const BY_DEFAULT: &str = "the default";
 
-/// Which values are shown.
+/// Which values are shown; or the loads, in the place of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConfigShow {
     Changed,
     Pending,
     Override,
     All,
+    Loads,
 }
 
 impl ConfigShow {
-    const ALL: [Self; 4] = [Self::Changed, Self::Pending, Self::Override, Self::All];
+    /// The views of values.
+    const VALUES: [Self; 4] = [Self::Changed, Self::Pending, Self::Override, Self::All];
+    /// All views.
+    const ALL: [Self; 5] = [Self::Changed, Self::Pending, Self::Override, Self::All, Self::Loads];
 
     const fn word(self) -> &'static str {
         match self {
@@ -42,6 +50,7 @@ impl ConfigShow {
             Self::Pending => "pending",
             Self::Override => "override",
             Self::All => "all",
+            Self::Loads => "loads",
         }
     }
 
@@ -51,6 +60,7 @@ impl ConfigShow {
             Self::Pending => "Waiting for a restart",
             Self::Override => "Overridden",
             Self::All => "All",
+            Self::Loads => "Loads",
         }
     }
 
@@ -66,6 +76,7 @@ impl ConfigShow {
             Self::Pending => value.pending.is_some(),
             Self::Override => value.r#override.is_some(),
             Self::All => true,
+            Self::Loads => false,
         }
     }
 }
@@ -73,20 +84,43 @@ impl ConfigShow {
 /// `GET /config`.
 pub(super) async fn show(visit: Visit) -> PageResult {
     let query = visit.query(&["show", "q", "cursor"])?;
-    let chosen =
-        query.parsed("show", ConfigShow::of, || "changed, pending, override or all".to_owned())?;
+    let expected = || "changed, pending, override, all or loads".to_owned();
+    let chosen = query.parsed("show", ConfigShow::of, expected)?;
     let chosen = chosen.first().copied().unwrap_or(ConfigShow::Changed);
-    let (sought, cursor) = (query.text("q")?, query.text("cursor")?);
     let moment = ConfigMoment::of(visit.state());
     let view = moment.view();
+    let shown = match chosen {
+        ConfigShow::Loads => all_loads(&visit, query.cursor()?),
+        ConfigShow::Changed | ConfigShow::Pending | ConfigShow::Override | ConfigShow::All => {
+            values(&visit, &query, chosen, &view)?
+        }
+    };
+    let body = html! {
+        (head(&visit, &view))
+        (done(&visit))
+        div data-part="notes" {
+            (watch(&visit, &view))
+            @if let Some(report) = &view.last_reload { (report_notes(&visit, &view, report)) }
+            (standing_notes(&view))
+        }
+        (shown)
+    };
+    Ok(visit.answer(&PageContent::new(PagePlace::Config, "Config", body).topics("config")))
+}
+
+/// The values of this view, and below them the newest loads.
+fn values(
+    visit: &Visit,
+    query: &Query,
+    chosen: ConfigShow,
+    view: &ConfigJson<'_>,
+) -> Result<Markup, Problem> {
+    let (sought, cursor) = (query.text("q")?, query.text("cursor")?);
     // 1. Which values: of clients that the viewer may see, on this page.
     let is_sought = |value: &&ValueJson<'_>| {
         sought.is_none_or(|text| value.key.contains(text) || value.value.contains(text))
     };
-    let may_see = |value: &&ValueJson<'_>| {
-        let client = value.key.strip_prefix("clients.").and_then(|it| it.split_once('.'));
-        client.is_none_or(|(client, _)| visit.viewer.sees(client))
-    };
+    let may_see = |value: &&ValueJson<'_>| may_see_key(visit, &value.key);
     let all: Vec<&ValueJson<'_>> = view
         .values
         .iter()
@@ -99,26 +133,23 @@ pub(super) async fn show(visit: Visit) -> PageResult {
     let shown: Vec<&ValueJson<'_>> = all.iter().skip(start).take(VALUES_MAX).copied().collect();
     let has_more = start + shown.len() < all.len();
     let next = shown.last().filter(|_| has_more).map(|it| visit.with("cursor", Some(&it.key)));
-    // 2. The page.
-    let views = ConfigShow::ALL.map(|it| Segment {
+    // 2. The newest loads.
+    let status = visit.state().tuner.status();
+    let (loads, _) = loads(visit, &status.loads, None, LoadsBound::PART);
+    let all_loads = visit.with("show", Some(ConfigShow::Loads.word()));
+    // 3. The page.
+    let views = ConfigShow::VALUES.map(|it| Segment {
         word: it.label(),
         is_on: it == chosen,
         href: visit.with("show", Some(it.word())),
     });
-    let body = html! {
-        (head(&visit, &view))
-        (done(&visit))
-        div data-part="notes" {
-            (watch(&visit, &view))
-            @if let Some(report) = &view.last_reload { (report_notes(&visit, &view, report)) }
-            (standing_notes(&view))
-        }
+    Ok(html! {
         div.row.sec {
             (segments("Which values", &views))
             (new_rows(&visit.here()))
             span.end.row {
                 (copy_button("Copy as TOML", &as_toml(&shown)))
-                (copy_command(&visit, "postroom config show", &[]))
+                (copy_command(visit, "postroom config show", &[]))
             }
         }
         form.filter role="search" aria-label="Filter" {
@@ -126,10 +157,41 @@ pub(super) async fn show(visit: Visit) -> PageResult {
             (field("A part of a key or a value", "q", sought.unwrap_or_default(), "", None))
             (button(ButtonLook::Usual, html! { (Sign::Search) "Find" }))
         }
-        div.mt { (table(&visit, &shown)) }
+        div.mt { (table(visit, &shown)) }
         (older_values(next.as_deref(), all.len()))
-    };
-    Ok(visit.answer(&PageContent::new(PagePlace::Config, "Config", body).topics("config")))
+        section.sec aria-labelledby="loads" {
+            h2 #loads { "Loads" }
+            p.sm.mut { (since(visit, &status.loads)) " " a href=(all_loads) { "All of them" } }
+            div.mt { (loads) }
+        }
+    })
+}
+
+/// The loads since the start of this node, in the place of the values.
+fn all_loads(visit: &Visit, before: Option<i64>) -> Markup {
+    let status = visit.state().tuner.status();
+    let (loads, next) = loads(visit, &status.loads, before, LoadsBound::PAGE);
+    let next = next.map(|it| visit.with("cursor", Some(&it.to_string())));
+    html! {
+        section.sec aria-labelledby="loads" {
+            div.row {
+                h2 #loads { "Loads" }
+                (new_rows(&visit.here()))
+                span.end { (copy_command(visit, "postroom config history", &[])) }
+            }
+            p.sm.mut { (since(visit, &status.loads)) " " a href=(visit.to("/config")) { "Values" } }
+            div.mt { (loads) }
+            (older(next.as_deref(), "newest first"))
+        }
+    }
+}
+
+/// From when on loads are known, and which.
+fn since(visit: &Visit, history: &LoadHistory) -> Markup {
+    html! {
+        "Since the start of this node, " (clock(history.since(), visit.now))
+        ". A load that says the same as the one before is not listed."
+    }
 }
 
 /// The values of this page as they are written in a file. A client's keys have another form there.
@@ -327,10 +389,10 @@ mod tests {
     #[test]
     fn a_view_shows_what_its_name_says() {
         for (value, shown) in [
-            (value(BY_DEFAULT, false, None), [false, false, false, true]),
-            (value("local.toml:3", false, None), [true, false, false, true]),
-            (value(BY_DEFAULT, true, None), [true, true, false, true]),
-            (value(BY_DEFAULT, false, Some("16")), [true, false, true, true]),
+            (value(BY_DEFAULT, false, None), [false, false, false, true, false]),
+            (value("local.toml:3", false, None), [true, false, false, true, false]),
+            (value(BY_DEFAULT, true, None), [true, true, false, true, false]),
+            (value(BY_DEFAULT, false, Some("16")), [true, false, true, true, false]),
         ] {
             assert_eq!(ConfigShow::ALL.map(|it| it.shows(&value)), shown);
         }

@@ -10,6 +10,7 @@ mod client;
 mod clients;
 mod command;
 mod config;
+mod config_loads;
 mod deliveries;
 mod delivery;
 mod frame;

@@ -40,7 +40,7 @@ const LISTS: [(&str, &str); 14] = [
 ];
 /// What else prints a document with `--json`, in an order in which all of it succeeds, with its
 /// arguments. Capitals stand for an id.
-const OTHERS: [(&str, &str); 19] = [
+const OTHERS: [(&str, &str); 20] = [
     ("jobs stats", ""),
     ("jobs explain", "JOB"),
     ("leads explain", "LEAD"),
@@ -50,6 +50,7 @@ const OTHERS: [(&str, &str); 19] = [
     ("config check", ""),
     ("config show", ""),
     ("config explain", "ingest.batch_max"),
+    ("config history", ""),
     ("login-link", ""),
     ("reload", ""),
     ("pools pause", "SMS_INBOUND_POST_PROCESS"),

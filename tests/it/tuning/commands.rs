@@ -43,6 +43,15 @@ async fn files_are_compared_with_what_runs() {
     daemon.configure(B);
     assert_eq!(reload(&daemon).await.status, 200);
 
+    // The history of loads has both.
+    let history = ends_with(0, &config(&daemon, &["history", "--utc"]));
+    assert!(history.starts_with("loads since ") && history.contains("  applied  by "), "{history}");
+    for line in ["  pools.default.size: 4 → 6 (live, ", "  server.workers: 0 → 3 (restart, "] {
+        assert!(history.contains(line), "`{line}` is not in: {history}");
+    }
+    let history = document(0, &config(&daemon, &["history", "--json"]));
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(1), "{history}");
+
     // A value that waits for a restart is a difference.
     let diff = document(3, &config(&daemon, &["diff", "--running", "--json"]));
     let items = diff["items"].as_array().unwrap();

@@ -7,7 +7,7 @@ use crate::support::{
     eventually,
     leftovers::Leftover,
     proxy::Way,
-    web::{ask, sms},
+    web::{Answer, ask, sms},
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -27,6 +27,13 @@ async fn reload(daemon: &Daemon) -> String {
     let (status, to) = submit(daemon, "/config/reload", &[]).await;
     assert_eq!(status, 303);
     to
+}
+
+/// The loads of the configuration, as the API lists them.
+async fn loads(daemon: &Daemon, query: &str) -> Answer {
+    let answer = ask(daemon.api(Method::GET, &format!("/config/loads{query}"))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,6 +104,103 @@ async fn the_configuration_is_shown_with_its_places_and_a_refusal_with_its_line(
     let waits = page(&daemon, "/config?show=pending").await;
     waits.has("1 key waits for a restart:").has("server.workers").lacks("were refused").lacks(sign);
     page(&daemon, "/audit?action=config.reload,config.refused").await.has("config.refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_loads_are_shown_with_what_they_changed_and_why_they_were_refused() {
+    let mut daemon = start().await;
+    page(&daemon, "/config").await.has("No load.").has("Since the start of this node");
+    page(&daemon, "/config?show=loads").await.has("No load.").lacks("rel=\"next\"");
+    // One that finds nothing new is not listed.
+    assert_eq!(reload(&daemon).await, "/config?done=unchanged");
+    page(&daemon, "/config").await.has("No load.");
+    let none = loads(&daemon, "").await;
+    assert!(none.items().is_empty() && none.body["since"].is_string(), "{none:?}");
+    assert_eq!(none.body["next_cursor"], Value::Null);
+
+    // What is applied is listed with both values, and secrets are not. The daemon may find a change
+    // by itself before it is told to, so who it was is not looked at.
+    let another = CONFIG.replace("a-secret-of-quiet-0123", "another-secret-of-quiet");
+    let config = |rest: &str| format!("{another}[ingest]\nqueue = 77\n{rest}");
+    daemon.configure(&config("[server]\nworkers = 3\n"));
+    reload(&daemon).await;
+    let applied = page(&daemon, "/config?show=loads").await;
+    applied.has("<del><bdi dir=\"auto\">4096</bdi></del> <ins><bdi dir=\"auto\">77</bdi></ins>");
+    applied.has("server.workers").has("(restart)").has("data-row=\"load 1\"").has("applied");
+    applied.has("postroom config history").lacks("secret-of-quiet");
+    // A refusal is listed with its line, once, and so is that the files are right again.
+    let wrong = config("[server]\nworkers = \"<b>\"\n");
+    daemon.configure(&wrong);
+    assert_eq!(reload(&daemon).await, "/config?done=refused");
+    assert_eq!(reload(&daemon).await, "/config?done=refused");
+    let refused = page(&daemon, "/config?show=loads").await;
+    refused.has(&format!("test.toml:{}", wrong.lines().count())).has("data-row=\"load 2\"");
+    refused.lacks("data-row=\"load 3\"").lacks("<b>\"");
+    daemon.configure(&config("[server]\nworkers = 3\n"));
+    assert_eq!(reload(&daemon).await, "/config?done=unchanged");
+    let again = page(&daemon, "/config").await;
+    again.has("The files say again what runs.").has("data-row=\"load 3\"").has("show=loads");
+
+    // The API tells the same, page by page.
+    let all = loads(&daemon, "").await.items().to_vec();
+    let outcomes: Vec<&str> = all.iter().filter_map(|it| it["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["unchanged", "refused", "applied"], "{all:?}");
+    let errors = &all[1]["errors"];
+    assert_eq!(
+        (&errors[0]["key"], &errors[0]["line"]),
+        (&"server.workers".into(), &wrong.lines().count().into()),
+        "{errors}"
+    );
+    let keys: Vec<&str> =
+        all[2]["changed"].as_array().unwrap().iter().filter_map(|it| it["key"].as_str()).collect();
+    for key in ["ingest.queue", "server.workers", "clients.quiet.channels.instantly.secret"] {
+        assert!(keys.contains(&key), "{key} is not in {keys:?}");
+    }
+    assert!(!Value::from(all.clone()).to_string().contains("secret-of-quiet"), "{all:?}");
+    let first = loads(&daemon, "?limit=2").await;
+    assert_eq!((first.items().len(), first.field("next_cursor")), (2, "2"), "{first:?}");
+    let rest = loads(&daemon, "?limit=2&cursor=2").await;
+    assert_eq!((rest.items(), &rest.body["next_cursor"]), (&all[2..], &Value::Null), "{rest:?}");
+    for wrong in ["/config?show=loads&cursor=x", "/config?show=load"] {
+        assert_eq!(page(&daemon, wrong).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_with_many_loads_is_light_and_leads_to_older_ones() {
+    let mut daemon = Place::sqlite().start("").await;
+    // Each changes more keys than a load keeps, to long values.
+    for load in 1..=30 {
+        let clients: String = (0..30)
+            .map(|n| format!("[[clients]]\nid = \"c{n}\"\nname = \"{}{load}\"\n", "<&>".repeat(60)))
+            .collect();
+        daemon.configure(&clients);
+        reload(&daemon).await;
+    }
+    // The weight is checked with each page.
+    page(&daemon, "/config?show=all").await.has("data-row=\"load 30\"").has("more</p>");
+    let mut path = "/config?show=loads".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let shown = page(&daemon, &path).await;
+        assert_eq!(shown.status, 200, "{path}");
+        let rows: Vec<u32> = shown
+            .html
+            .split("data-row=\"load ")
+            .skip(1)
+            .map(|it| it.split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(!rows.is_empty() && rows.len() <= 20, "{path}: {rows:?}");
+        seen.extend(rows);
+        if !shown.html.contains("rel=\"next\"") {
+            break;
+        }
+        path = format!("/config?show=loads&cursor={}", seen.last().unwrap());
+        shown.has(&path.replace('&', "&amp;"));
+    }
+    let all: Vec<u32> = (1..=*seen.first().unwrap()).rev().collect();
+    assert_eq!(seen, all, "each once, newest first");
+    assert!(all.len() >= 30, "{all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

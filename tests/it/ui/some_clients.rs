@@ -244,6 +244,7 @@ on_both_daemons! {
             (Method::GET, "/ledger"),
             (Method::GET, "/operations"),
             (Method::GET, "/config"),
+            (Method::GET, "/config/loads"),
             (Method::GET, "/pools"),
             (Method::GET, "/nodes"),
             (Method::GET, "/audit"),
