@@ -72,8 +72,15 @@ fn classify(heard: &Heard<'_>, read: &ReadText<'_>) -> Classified {
     if heard.is_automated {
         return of_machine(heard, &text, read);
     }
+    if is_given_up_mailbox(heard, &text) {
+        return by_rule(Sentiment::Blacklist);
+    }
     let sentences = tokens::sentences_of(read);
     let judged = by_weights(&likelihoods(heard, read, &sentences));
+    // A cue knows the tag of a complaint or an insult, but not that it is an opt-out.
+    if judged.opts_out {
+        return judged;
+    }
     // What may be an opt-out gets no draft, whatever a rule or a cue says.
     let tag = certain(heard, &text, &sentences);
     if let Some(tag) = tag.filter(|it| !judged.may_opt_out || !it.gets_draft()) {
@@ -99,14 +106,20 @@ const fn by_rule(tag: Sentiment) -> Classified {
     Classified { tag, confidence: BY_RULE, opts_out: false, may_opt_out: false }
 }
 
-/// What is certain about a message that the provider does not call automated.
+/// True if a message that the provider does not call automated says that its mailbox is given up.
+/// Only one whose subject says so, or that it is automatic, may say that.
+fn is_given_up_mailbox(heard: &Heard<'_>, text: &Text) -> bool {
+    if !heard.has_new_text || !heard.medium.is_mail() {
+        return false;
+    }
+    (machine::is_automatic_by_subject(heard.subject) && is_dead_mailbox(heard, text))
+        || mailbox::is_given_up_by_subject(heard.subject)
+}
+
+/// What is certain about a message that neither the provider calls automated nor says that its
+/// mailbox is given up.
 fn certain(heard: &Heard<'_>, text: &Text, sentences: &[TermSentence]) -> Option<Sentiment> {
-    // Only a message whose subject says that it is automatic may say that nobody reads the mailbox
-    // any more.
-    let is_automatic = heard.medium.is_mail() && machine::is_automatic_by_subject(heard.subject);
-    let is_given_up = (is_automatic && is_dead_mailbox(heard, text))
-        || (heard.medium.is_mail() && mailbox::is_given_up_by_subject(heard.subject));
-    if heard.has_new_text && (is_given_up || refusal::is_hostile(text)) {
+    if heard.has_new_text && refusal::is_hostile(text) {
         return Some(Sentiment::Blacklist);
     }
     if heard.has_new_text && machine::is_absent_by_subject(heard.subject, text) {

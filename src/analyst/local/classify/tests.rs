@@ -747,6 +747,18 @@ fn the_likelier_an_opt_out_the_less_a_message_may_get() {
 }
 
 #[test]
+fn complaints_and_insults_opt_out_and_a_mailbox_that_is_given_up_does_not() {
+    let opts_out = |it: &Heard<'_>| ruling(it).classified.opts_out;
+    for text in ["This is spam.", "Fuck off", "I've reported you for spam", "wtf leave me alone"] {
+        assert!(opts_out(&heard(text)), "{text}");
+    }
+    let text = "This mailbox is no longer in use. Nobody reads what is sent to it.";
+    let subject = Some("Automatic reply: Quick question");
+    let given_up = Heard { subject, ..heard(text) };
+    assert_eq!((classify(&given_up), opts_out(&given_up)), (Blacklist, false));
+}
+
+#[test]
 fn a_signature_is_not_judged() {
     let text = "Thanks\n\nKind regards,\nDana\nCall me: 555-010-0134\n\
         Book a meeting: https://calendly.com/dana";
