@@ -1,5 +1,5 @@
-//! What a message is known by: its words, pairs of words, groups of letters, and the concepts in
-//! it, each hashed to a bucket of weights.
+//! What a message is known by: its words, pairs of words, groups of letters, the concepts in it,
+//! and what its words may be in an opt-out. Each of these has a key, which is a hash.
 
 use super::{
     concepts::{FoundPhrase, Lexicon},
@@ -7,12 +7,12 @@ use super::{
     tokens::{self, Term, TermSentence},
 };
 use crate::domain::{mail_subject, opt_out::ReadText};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// To be raised with each change of features, tokens or concepts that changes what weights mean.
-pub(super) const VERSION: u32 = 3;
-/// The buckets of weights.
-pub(super) const BUCKETS: u32 = 174_000;
+pub(super) const VERSION: u32 = 4;
+/// The bits of a feature's key.
+pub(super) const KEY_BITS: u32 = 24;
 
 /// How many words of a subject are read.
 const SUBJECT_WORDS_MAX: usize = 12;
@@ -23,6 +23,8 @@ const TOGETHER: f32 = 0.5;
 const NEXT: f32 = 0.5;
 const ASKED: f32 = 0.5;
 const SIGN: f32 = 1.5;
+const PART: f32 = 0.7;
+const PARTS: f32 = 0.4;
 /// A language counts if as much of the message is found in it: a share of what is found in the one
 /// that has most.
 const MOST_OF: f32 = 0.8;
@@ -42,7 +44,7 @@ pub(super) struct Input<'a> {
     pub(super) sentences: &'a [TermSentence],
 }
 
-/// `(bucket, value)`, by bucket.
+/// `(key, value)`, by key.
 pub(super) type Features = Vec<(u32, f32)>;
 
 /// The kinds of features: each has hashes of its own.
@@ -71,22 +73,38 @@ enum Kind {
     Sign,
     Signs,
     SubjectConcept,
+    Part,
+    Parts,
+    NextPart,
 }
 
-struct Collected(BTreeMap<u32, f32>);
+/// The key and the value of each feature, as they were found.
+struct Collected(Vec<(u32, f32)>);
 
 impl Collected {
     fn add(&mut self, kind: Kind, parts: &[&str], value: f32) {
         let hash = parts.iter().fold(Hash::of(kind as u32), |hash, part| hash.part(part));
-        let bucket = (hash.value() % u64::from(BUCKETS)) as u32;
-        *self.0.entry(bucket).or_default() += value;
+        let key = (hash.value() % (1 << KEY_BITS)) as u32;
+        self.0.push((key, value));
+    }
+
+    /// The features, each once, with the sum of its values.
+    fn summed(mut self) -> Features {
+        // The order of equal keys stays, so that sums are always the same.
+        self.0.sort_by_key(|(key, _)| *key);
+        self.0.dedup_by(|next, before| {
+            let is_same = next.0 == before.0;
+            before.1 += if is_same { next.1 } else { 0.0 };
+            is_same
+        });
+        self.0
     }
 }
 
 /// The features of a message, of length 1 (as a vector).
 pub(super) fn features(input: &Input<'_>) -> Features {
     let sentences = input.sentences;
-    let mut all = Collected(BTreeMap::new());
+    let mut all = Collected(Vec::new());
     of_words(sentences, &mut all);
     of_concepts(sentences, &mut all);
     of_subject(input, &mut all);
@@ -105,9 +123,12 @@ pub(super) fn features(input: &Input<'_>) -> Features {
         all.add(Kind::Question, &[], 1.0);
     }
     of_signs(input, &mut all);
-    let square: f32 = all.0.values().map(|it| it * it).sum();
+    of_parts(input, &mut all);
+    let mut all = all.summed();
+    let square: f32 = all.iter().map(|(_, it)| it * it).sum();
     let norm = square.sqrt().max(1.0);
-    all.0.into_iter().map(|(bucket, value)| (bucket, value / norm)).collect()
+    all.iter_mut().for_each(|(_, value)| *value /= norm);
+    all
 }
 
 fn of_words(sentences: &[TermSentence], all: &mut Collected) {
@@ -173,13 +194,14 @@ fn concepts_of<'a>(
     all
 }
 
-/// The languages in which most of the message was found.
-fn languages(found: &[Vec<FoundPhrase>]) -> u16 {
+/// The languages in which most of the message was found. `found` has the languages of each thing
+/// that was found, and how many words it has.
+fn languages(found: impl Iterator<Item = (u16, usize)>) -> u16 {
     let mut counts = [0.0_f32; 16];
-    for it in found.iter().flatten() {
-        let share = it.len as f32 / it.langs.count_ones().max(1) as f32;
+    for (langs, words) in found {
+        let share = words as f32 / langs.count_ones().max(1) as f32;
         for (at, count) in counts.iter_mut().enumerate() {
-            if it.langs & (1 << at) != 0 {
+            if langs & (1 << at) != 0 {
                 *count += share;
             }
         }
@@ -194,7 +216,7 @@ fn of_concepts(sentences: &[TermSentence], all: &mut Collected) {
     let lexicon = Lexicon::compiled_in();
     let found: Vec<Vec<FoundPhrase>> =
         sentences.iter().map(|it| lexicon.find(&it.tokens)).collect();
-    let langs = languages(&found);
+    let langs = languages(found.iter().flatten().map(|it| (it.langs, it.len)));
     let mut in_message: BTreeSet<&str> = BTreeSet::new();
     let mut before = "^";
     for (at, (sentence, found)) in sentences.iter().zip(&found).enumerate() {
@@ -279,6 +301,43 @@ fn of_signs(input: &Input<'_>, all: &mut Collected) {
     }
     if text.has_phrase() {
         all.add(Kind::Signs, &["phrase"], SIGN);
+    }
+}
+
+/// What words may be in an opt-out, such as a verb of removing or a list: alone, two in a sentence,
+/// and one behind the other. What is learned of them in one language holds in all.
+fn of_parts(input: &Input<'_>, all: &mut Collected) {
+    let read = input.text.parts();
+    let parts = read.iter().flat_map(|it| &it.words).flatten();
+    let langs = languages(parts.map(|(_, langs)| (*langs, 1)));
+    for sentence in &read {
+        let mut here: BTreeSet<&str> = BTreeSet::new();
+        let mut before: Vec<&str> = Vec::new();
+        for word in &sentence.words {
+            let of_langs = word.iter().filter(|(_, it)| it & langs != 0);
+            let names: Vec<&str> = of_langs.map(|(name, _)| *name).collect();
+            if names.is_empty() {
+                continue;
+            }
+            for last in &before {
+                for name in names.iter().filter(|it| *it != last) {
+                    all.add(Kind::NextPart, &[last, name], PARTS);
+                }
+            }
+            here.extend(&names);
+            before = names;
+        }
+        for name in &here {
+            all.add(Kind::Part, &[name], PART);
+        }
+        if sentence.is_question {
+            here.insert("?");
+        }
+        for (first, name) in here.iter().enumerate() {
+            for other in here.iter().skip(first + 1) {
+                all.add(Kind::Parts, &[name, other], PARTS);
+            }
+        }
     }
 }
 

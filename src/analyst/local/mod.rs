@@ -11,6 +11,7 @@ mod draft;
 mod evaluate;
 mod features;
 mod hash;
+mod known_keys;
 mod model;
 mod phrase_tree;
 mod score;

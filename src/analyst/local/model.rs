@@ -1,7 +1,8 @@
 //! The weights, and what they say about a message.
 
 use super::{
-    features::{BUCKETS, Features, VERSION},
+    features::{Features, VERSION},
+    known_keys::KnownKeys,
     training::Weights,
 };
 use crate::domain::Sentiment;
@@ -59,10 +60,10 @@ pub(super) fn likelihoods(logits: &[f32; CLASSES], temperature: f32) -> [f32; CL
 }
 
 /// What the weights of a file begin with.
-const MARK: &[u8; 4] = b"PRW1";
+const MARK: &[u8; 4] = b"PRW2";
 /// The bytes of the hash of what the weights were learned from.
 pub(super) const HASH_LEN: usize = 32;
-/// The bytes before the weights of buckets.
+/// The bytes before the keys of the features and their weights.
 const HEAD_LEN: usize = 4 + 4 + HASH_LEN + 4 + 2 * 4 * CLASSES;
 
 static COMPILED_IN: LazyLock<LearnedModel> = LazyLock::new(|| {
@@ -81,8 +82,10 @@ pub(super) struct LearnedModel {
     bias: [f32; CLASSES],
     /// The largest weight of each class.
     largest: [f32; CLASSES],
-    /// The weights: of each bucket, one for each class.
-    of_bucket: Cow<'static, [u8]>,
+    /// The features that have weights.
+    known: KnownKeys,
+    /// The weights: of each known feature, one for each class.
+    of_feature: Cow<'static, [[u8; CLASSES]]>,
 }
 
 impl LearnedModel {
@@ -92,7 +95,8 @@ impl LearnedModel {
         temperature: 1.0,
         bias: [0.0; CLASSES],
         largest: [0.0; CLASSES],
-        of_bucket: Cow::Borrowed(&[]),
+        known: KnownKeys::EMPTY,
+        of_feature: Cow::Borrowed(&[]),
     };
 
     /// The model that is compiled in.
@@ -103,32 +107,35 @@ impl LearnedModel {
     /// Rounds learned weights to a byte each.
     pub(super) fn of(weights: &Weights, temperature: f32, learned_from: [u8; HASH_LEN]) -> Self {
         let mut largest = [f32::MIN_POSITIVE; CLASSES];
-        for bucket in &weights.of_bucket {
-            for (largest, weight) in largest.iter_mut().zip(bucket) {
+        for feature in &weights.of_feature {
+            for (largest, weight) in largest.iter_mut().zip(feature) {
                 *largest = largest.max(weight.abs());
             }
         }
-        let rounded = |bucket: &[f32; CLASSES]| {
+        let rounded = |feature: &[f32; CLASSES]| {
             let mut bytes = [0_u8; CLASSES];
-            for ((byte, weight), largest) in bytes.iter_mut().zip(bucket).zip(largest) {
+            for ((byte, weight), largest) in bytes.iter_mut().zip(feature).zip(largest) {
                 *byte = byte_of(weight / largest);
             }
             bytes
         };
-        let of_bucket: Vec<u8> = weights.of_bucket.iter().flat_map(rounded).collect();
-        let bias = weights.bias;
-        Self { learned_from, temperature, bias, largest, of_bucket: Cow::Owned(of_bucket) }
+        let of_feature = Cow::Owned(weights.of_feature.iter().map(rounded).collect());
+        let (bias, known) = (weights.bias, weights.known.clone());
+        Self { learned_from, temperature, bias, largest, known, of_feature }
     }
 
     /// Reads a file of weights; `None` if it is none, or one of other features.
     pub(super) fn read(file: &'static [u8]) -> Option<Self> {
-        let (head, of_bucket) = file.split_at_checked(HEAD_LEN)?;
+        let (head, behind) = file.split_at_checked(HEAD_LEN)?;
         let (mark, head) = head.split_at_checked(4)?;
         let (version, head) = head.split_at_checked(4)?;
         let (hash, numbers) = head.split_at_checked(HASH_LEN)?;
+        let (known, behind) = KnownKeys::read(behind)?;
+        let (of_feature, rest) = behind.as_chunks();
         let is_ours = mark == MARK
             && version == VERSION.to_le_bytes()
-            && of_bucket.len() == BUCKETS as usize * CLASSES;
+            && of_feature.len() == known.count()
+            && rest.is_empty();
         let mut numbers = numbers.chunks_exact(4).map(|it| {
             let mut bytes = [0; 4];
             bytes.copy_from_slice(it);
@@ -142,8 +149,8 @@ impl LearnedModel {
         };
         let (bias, largest) = (of_classes(), of_classes());
         let learned_from = hash.try_into().ok()?;
-        let of_bucket = Cow::Borrowed(of_bucket);
-        is_ours.then_some(Self { learned_from, temperature, bias, largest, of_bucket })
+        let of_feature = Cow::Borrowed(of_feature);
+        is_ours.then_some(Self { learned_from, temperature, bias, largest, known, of_feature })
     }
 
     /// The file of these weights.
@@ -153,16 +160,17 @@ impl LearnedModel {
         file.extend(self.learned_from);
         let numbers = [self.temperature].into_iter().chain(self.bias).chain(self.largest);
         file.extend(numbers.flat_map(f32::to_le_bytes));
-        file.extend(self.of_bucket.iter());
+        file.extend(self.known.file());
+        file.extend(self.of_feature.iter().flatten());
         file
     }
 
     /// The likelihood of each class.
     pub(super) fn likelihoods(&self, features: &Features) -> [f32; CLASSES] {
         let mut logits = self.bias;
-        for (bucket, value) in features {
-            let start = *bucket as usize * CLASSES;
-            let Some(bytes) = self.of_bucket.get(start..start + CLASSES) else { continue };
+        for (key, value) in features {
+            let weights = self.known.place(*key).and_then(|place| self.of_feature.get(place));
+            let Some(bytes) = weights else { continue };
             for ((logit, byte), largest) in logits.iter_mut().zip(bytes).zip(self.largest) {
                 *logit += share_of(*byte) * largest * value;
             }
@@ -196,8 +204,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_of_these_features_is_refused() {
-        assert_eq!(LearnedModel::read(b"PRW1"), None);
-        assert_eq!(LearnedModel::read(&[0; HEAD_LEN + BUCKETS as usize * CLASSES]), None);
+        assert_eq!(LearnedModel::read(b"PRW2"), None);
+        assert_eq!(LearnedModel::read(&[0; HEAD_LEN + 2_000]), None);
         let file = include_bytes!("weights.bin");
         let model = LearnedModel::read(file).expect("weights of these features");
         assert!(file.len() <= 2 << 20, "{}", file.len());

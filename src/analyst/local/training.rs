@@ -5,7 +5,8 @@
 
 use super::{
     concepts::LEXICON,
-    features::{BUCKETS, Features, Input, VERSION, features},
+    features::{Features, Input, KEY_BITS, VERSION, features},
+    known_keys::KnownKeys,
     model::{CLASSES, Class, HASH_LEN, LearnedModel, likelihoods},
     phrase_tree::is_of_this_lexicon,
     tokens,
@@ -30,6 +31,11 @@ pub(super) const FOLDS: usize = 5;
 const NEIGHBOURS: usize = 3;
 /// The temperatures of which the best is taken.
 const TEMPERATURES: [f32; 8] = [0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5];
+
+/// Features of fewer replies get no weight: they say little, and each costs 14 bytes.
+const REPLIES_MIN: u32 = 2;
+/// The most features that get weights: as many as 2 MiB hold. The rarest ones are left out.
+const FEATURES_MAX: usize = 149_000;
 
 /// A labelled reply, as it is learned.
 #[derive(Clone, Debug)]
@@ -87,7 +93,7 @@ fn temperature(examples: &[Example]) -> f32 {
         let others: Vec<&Example> = others.into_iter().map(|(_, it)| it).collect();
         let weights = learn(&others, ENSEMBLE);
         for (_, example) in part {
-            let logits = weights.logits(&example.features);
+            let logits = weights.logits(&weights.placed(&example.features));
             for (sum, temperature) in log_loss.iter_mut().zip(TEMPERATURES) {
                 let likely = likelihoods(&logits, temperature);
                 let of_true = likely.get(example.class as usize).copied().unwrap_or_default();
@@ -99,23 +105,58 @@ fn temperature(examples: &[Example]) -> f32 {
     best.map_or(1.0, |(_, temperature)| temperature)
 }
 
-/// Weights before they are rounded: of each bucket, one for each class.
+/// The features of `examples` that get weights.
+fn known_keys(examples: &[&Example]) -> KnownKeys {
+    let mut replies = vec![0_u32; 1 << KEY_BITS];
+    for (key, _) in examples.iter().flat_map(|it| &it.features) {
+        if let Some(count) = replies.get_mut(*key as usize) {
+            *count += 1;
+        }
+    }
+    let mut least = REPLIES_MIN;
+    while replies.iter().filter(|it| **it >= least).count() > FEATURES_MAX {
+        least += 1;
+    }
+    // Of the rarest that may be known, the first ones fill what is left.
+    let mut left = FEATURES_MAX - replies.iter().filter(|it| **it >= least).count();
+    let is_rare = |count: u32| count >= REPLIES_MIN && count + 1 == least;
+    let mut keys = Vec::with_capacity(FEATURES_MAX);
+    for (key, count) in (0_u32..).zip(replies) {
+        if count >= least {
+            keys.push(key);
+        } else if is_rare(count) && left > 0 {
+            left -= 1;
+            keys.push(key);
+        }
+    }
+    KnownKeys::of(&keys)
+}
+
+/// Weights before they are rounded: of each known feature, one for each class.
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
-    pub(super) of_bucket: Vec<[f32; CLASSES]>,
+    pub(super) known: KnownKeys,
+    pub(super) of_feature: Vec<[f32; CLASSES]>,
     pub(super) bias: [f32; CLASSES],
 }
 
 impl Weights {
-    fn zero(value: f32) -> Self {
-        Self { of_bucket: vec![[value; CLASSES]; BUCKETS as usize], bias: [value; CLASSES] }
+    fn all(known: KnownKeys, value: f32) -> Self {
+        let of_feature = vec![[value; CLASSES]; known.count()];
+        Self { known, of_feature, bias: [value; CLASSES] }
     }
 
-    /// The logit of each class.
-    pub(super) fn logits(&self, features: &Features) -> [f32; CLASSES] {
+    /// The features that are known, by their places.
+    fn placed(&self, features: &Features) -> Features {
+        let place = |key| self.known.place(key).map(|place| place as u32);
+        features.iter().filter_map(|(key, value)| Some((place(*key)?, *value))).collect()
+    }
+
+    /// The logit of each class, by features of which the places are known.
+    fn logits(&self, placed: &Features) -> [f32; CLASSES] {
         let mut logits = self.bias;
-        for (bucket, value) in features {
-            let Some(weights) = self.of_bucket.get(*bucket as usize) else { continue };
+        for (place, value) in placed {
+            let Some(weights) = self.of_feature.get(*place as usize) else { continue };
             for (score, weight) in logits.iter_mut().zip(weights) {
                 *score += weight * value;
             }
@@ -126,12 +167,16 @@ impl Weights {
 
 /// The weights that tell the classes of `examples` best.
 pub(super) fn learn(examples: &[&Example], ensemble: usize) -> Weights {
-    let mut mean = Weights::zero(0.0);
+    let mut mean = Weights::all(known_keys(examples), 0.0);
+    let placed: Vec<Example> = examples
+        .iter()
+        .map(|it| Example { features: mean.placed(&it.features), class: it.class })
+        .collect();
     let share = 1.0 / ensemble as f32;
     let mut order = Order::new();
     for _ in 0..ensemble {
-        let learned = learn_once(examples, &mut order);
-        for (sum, one) in mean.of_bucket.iter_mut().zip(&learned.of_bucket) {
+        let learned = learn_once(&placed, &mean.known, &mut order);
+        for (sum, one) in mean.of_feature.iter_mut().zip(&learned.of_feature) {
             add(sum, one, share);
         }
         add(&mut mean.bias, &learned.bias, share);
@@ -145,10 +190,11 @@ fn add(sum: &mut [f32; CLASSES], one: &[f32; CLASSES], share: f32) {
     }
 }
 
-fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
-    let mut weights = Weights::zero(0.0);
-    let mut squares = Weights::zero(1e-6);
-    let mut shuffled: Vec<&Example> = examples.to_vec();
+/// `examples` have the places of their features among those that are `known`.
+fn learn_once(examples: &[Example], known: &KnownKeys, order: &mut Order) -> Weights {
+    let mut weights = Weights::all(known.clone(), 0.0);
+    let mut squares = Weights::all(known.clone(), 1e-6);
+    let mut shuffled: Vec<&Example> = examples.iter().collect();
     for _ in 0..EPOCHS {
         order.shuffle(&mut shuffled);
         for example in &shuffled {
@@ -157,10 +203,10 @@ fn learn_once(examples: &[&Example], order: &mut Order) -> Weights {
                 *residual -= f32::from(u8::from(class == example.class as usize));
             }
             step(&mut weights.bias, &mut squares.bias, &residuals, 1.0, 0.0);
-            for (bucket, value) in &example.features {
-                let bucket = *bucket as usize;
+            for (place, value) in &example.features {
+                let place = *place as usize;
                 if let (Some(weights), Some(squares)) =
-                    (weights.of_bucket.get_mut(bucket), squares.of_bucket.get_mut(bucket))
+                    (weights.of_feature.get_mut(place), squares.of_feature.get_mut(place))
                 {
                     step(weights, squares, &residuals, *value, WEIGHT_DECAY);
                 }

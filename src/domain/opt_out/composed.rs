@@ -4,7 +4,7 @@
 //! The words are those of `vocabulary.tsv`: a part of speech, a language, and words with `|`
 //! between them. A demand's words must be of one language.
 
-use super::parts::{DemandPart, DemandReader, DemandSentence, DemandWord};
+use super::parts::{DemandPart, DemandReader, DemandSentence, DemandWord, SentenceParts};
 use super::phrases::forbids_a_way;
 use std::sync::LazyLock;
 
@@ -54,6 +54,11 @@ impl Surroundings {
             || (self.calls && forbids_a_way(phrase))
             || (!is_own && sentence.is_question && is_about())
             || is_not_said(sentence, at, !0)
+    }
+
+    /// What the words of the sentences may be in a demand.
+    pub(super) fn parts(&self) -> Vec<SentenceParts> {
+        self.sentences.iter().map(DemandSentence::parts).collect()
     }
 
     /// The demands in the text, and what looks like one.
@@ -327,7 +332,7 @@ fn is_not_said(sentence: &DemandSentence, first: usize, langs: u16) -> bool {
     })
 }
 
-/// True if a call is asked for: other ways are refused only for its sake.
+/// True if a call or a visit is asked for: other ways are refused only for its sake.
 fn asks_for_call(sentence: &DemandSentence) -> bool {
     sentence.words.iter().enumerate().any(|(at, word)| {
         let langs = word.langs(DemandPart::Call);
@@ -338,10 +343,14 @@ fn asks_for_call(sentence: &DemandSentence) -> bool {
         let behind = sentence.words.get(at + 1..).unwrap_or_default();
         let cut = before.iter().rposition(|it| it.is_after_mark).unwrap_or(0);
         let is_cut = word.is_after_mark;
-        langs != 0
-            && (is_cut
-                || !before.iter().skip(cut).any(|it| is(it, &[Not, No, Stop, DemandPart::Speaker])))
-            && !behind.iter().take(4).any(|it| is(it, &[Not, More]))
+        // "Stop writing and call": what is to end stands before, and what is wanted behind.
+        let is_instead = word.langs(DemandPart::Instead) != 0;
+        let is_wanted = || {
+            is_cut
+                || !before.iter().skip(cut).any(|it| is(it, &[Not, No, Stop, DemandPart::Speaker]))
+        };
+        is_instead
+            || (langs != 0 && is_wanted() && !behind.iter().take(4).any(|it| is(it, &[Not, More])))
     })
 }
 

@@ -8,7 +8,10 @@ mod patterns;
 mod phrases;
 mod words;
 
-use self::composed::{FoundDemand, Surroundings};
+use self::{
+    composed::{FoundDemand, Surroundings},
+    parts::SentenceParts,
+};
 use super::{
     Medium,
     fold::{Folded, folded},
@@ -31,8 +34,8 @@ pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> O
     ReadText::of(new_text).opt_out_words(medium, subject)
 }
 
-/// The texts of all patterns and words on which [`ReadText::signs`], [`ReadText::says_so`] and
-/// [`ReadText::has_phrase`] depend: weights that were learned with others do not fit.
+/// The texts of all patterns and words on which [`ReadText::signs`], [`ReadText::says_so`],
+/// [`ReadText::has_phrase`] and [`ReadText::parts`] depend: weights that were learned with others do not fit.
 pub fn texts_of_signs() -> String {
     phrases::texts()
 }
@@ -112,6 +115,11 @@ impl<'a> ReadText<'a> {
     /// them.
     pub fn signs(&self) -> Vec<&'static str> {
         phrases::signs(self)
+    }
+
+    /// What the words of the text may be in a demand, by sentences.
+    pub(crate) fn parts(&self) -> Vec<SentenceParts> {
+        self.surroundings().parts()
     }
 
     /// The first phrase that opts out, as it is written.
@@ -438,6 +446,12 @@ mod tests {
         "I've asked the parking firm to stop writing to me, not you.",
         "I unsubscribe from almost everything, but not from you.",
         "Stop\nby the office on Friday",
+        "stop texting n call me",
+        "Stop sending slides and come and show us",
+        "hör auf zu schreiben und ruf durch",
+        "Arrêtez de m'envoyer des présentations et venez me montrer ça",
+        "Ne m'envoyez plus de mails, je les lis mal ; composez le 555-0142",
+        "No me llames, agendemos una videollamada",
     ];
 
     #[test]

@@ -32,9 +32,9 @@ parts! {
     Leave = "leave", Alone = "alone", SelfDone = "selfdone", Quiet = "quiet", Forget = "forget",
     Law = "law", Spam = "spam", Report = "report", Insult = "insult", Consent = "consent",
     Thing = "thing", About = "about", Speaker = "self", Limit = "limit", Calm = "calm",
-    Say = "say", Need = "need", Call = "call", Halt = "halt",
+    Say = "say", Need = "need", Call = "call", Instead = "instead", Halt = "halt",
 }
-const PARTS: usize = 37;
+const PARTS: usize = 38;
 
 /// A word of a sentence.
 #[derive(Debug)]
@@ -51,6 +51,12 @@ pub(super) struct DemandWord {
 }
 
 impl DemandWord {
+    /// The parts that it may be, each with its languages.
+    fn parts(&self) -> impl Iterator<Item = (&'static str, u16)> {
+        let all = NAMES.iter().zip(&self.langs).map(|((name, _), langs)| (*name, *langs));
+        all.filter(|(_, langs)| *langs != 0)
+    }
+
     /// The languages in which it is that part: a bit each.
     pub(super) fn langs(&self, part: DemandPart) -> u16 {
         self.langs.get(part as usize).copied().unwrap_or_default()
@@ -64,7 +70,24 @@ pub(super) struct DemandSentence {
     pub(super) is_question: bool,
 }
 
+/// What the words of a sentence may be in a demand.
+#[derive(Debug)]
+pub(crate) struct SentenceParts {
+    /// True if the sentence is a question.
+    pub(crate) is_question: bool,
+    /// Of each word, in order, the names of the parts that it may be, each with its languages: a
+    /// bit each. Words that are no part are left out.
+    pub(crate) words: Vec<Vec<(&'static str, u16)>>,
+}
+
 impl DemandSentence {
+    /// What its words may be.
+    pub(super) fn parts(&self) -> SentenceParts {
+        let words = self.words.iter().map(|word| word.parts().collect::<Vec<_>>());
+        let words = words.filter(|it| !it.is_empty()).collect();
+        SentenceParts { is_question: self.is_question, words }
+    }
+
     /// The words around the word `at` that no mark separates from it.
     pub(super) fn clause_of(&self, at: usize) -> &[DemandWord] {
         let is_start = |place: &usize| self.words.get(*place).is_some_and(|it| it.is_after_mark);
