@@ -12,9 +12,10 @@ const PERSON: &str = "person";
 /// The word for a provider.
 const PROVIDER: &str = "provider";
 
-/// By what a message got its tag, in at most [`JUDGED_BY_BYTES_MAX`] bytes. It begins with a word:
-/// `person`, `provider`, `local 3f2a91c0` (rules and learned weights of this version), or
-/// `openai gpt-5-mini v1` (a model, and the version of its prompt).
+/// By what a message got its tag, in at most [`JUDGED_BY_BYTES_MAX`] bytes.
+///
+/// It begins with a word: `person`, `provider`, `local 3f2a91c0` (rules and learned weights of this
+/// version), or `openai gpt-5-mini v1` (a model, and the version of its prompt).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JudgedBy(Cow<'static, str>);
 
