@@ -73,7 +73,7 @@ impl Sessions {
             let pool = db.get_postgres_connection_pool();
             (pool.size(), pool.num_idle())
         };
-        (usize::try_from(open).unwrap_or_default().saturating_sub(idle), idle)
+        busy_and_idle(usize::try_from(open).unwrap_or_default(), idle)
     }
 
     /// True if both take their connections from one pool.
@@ -262,6 +262,13 @@ fn nameless(
     sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(false)
 }
 
+/// How many of `open` connections are in use, and how many wait to be used. sqlx counts one that
+/// waits a moment after others can take it, so its count can be one below zero.
+fn busy_and_idle(open: usize, idle: usize) -> (usize, usize) {
+    let idle = usize::try_from(idle.cast_signed()).unwrap_or_default().min(open);
+    (open - idle, idle)
+}
+
 fn failed(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
@@ -291,4 +298,24 @@ pub(in crate::store) async fn are_own(options: &PgConnectOptions) -> Result<bool
 fn is_refused(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("08P01" | "0A000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_waiting_connections_that_is_below_zero_means_none() {
+        for (open, idle, wanted) in [
+            (0, 0, (0, 0)),
+            (8, 3, (5, 3)),
+            (8, 8, (0, 8)),
+            // Some were closed between the two counts.
+            (2, 3, (0, 2)),
+            (4, 0_usize.wrapping_sub(1), (4, 0)),
+            (0, 0_usize.wrapping_sub(2), (0, 0)),
+        ] {
+            assert_eq!(busy_and_idle(open, idle), wanted, "{open} open, {idle} of them wait");
+        }
+    }
 }
