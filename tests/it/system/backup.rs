@@ -131,7 +131,7 @@ async fn a_backup_takes_the_place_of_what_came_after_it() {
     post(&daemon, 2).await;
     daemon.terminate();
     assert_eq!(daemon.wait(Duration::from_secs(40)).await.code(), Some(0));
-    let script = "mkdir before && mv postroom.db postroom.db-wal postroom.db-shm before/ && \
+    let script = "mkdir before && mv postroom.db* before/ && \
                   install -m 600 \"$0\" postroom.db";
     let mut moved = Command::new("sh");
     moved.args(["-ec", script]).arg(&backup);
