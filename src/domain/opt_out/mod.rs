@@ -35,7 +35,7 @@ pub fn opt_out_words(medium: Medium, subject: Option<&str>, new_text: &str) -> O
 }
 
 /// The texts of all patterns and words on which [`ReadText::signs`], [`ReadText::says_so`],
-/// [`ReadText::has_phrase`] and [`ReadText::parts`] depend: weights that were learned with others
+/// [`ReadText::has_phrase`] and `ReadText::parts` depend: weights that were learned with others
 /// do not fit.
 pub fn texts_of_signs() -> String {
     phrases::texts()
