@@ -125,15 +125,6 @@ pub fn no_address(body: &Value, path: &'static str) -> FieldError {
     }
 }
 
-/// The first bytes of a text, at most `bytes` of them, up to a whole character.
-pub fn beginning(text: &str, bytes: usize) -> &str {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or(text)
-}
-
 /// A flag: true/false, 0/1, or one of these as text. Anything else, or nothing, is false.
 pub fn flag(body: &Value, path: &str) -> bool {
     match raw(body, path) {

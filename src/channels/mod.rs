@@ -25,7 +25,7 @@ use self::{
 };
 use crate::domain::{
     Account, ChannelFacts, ChannelName, IdentityKind, Interpreted, JobKind, Medium, NotUnderstood,
-    SendFacts, Timestamp, sending::SendEnd,
+    SendFacts, Timestamp, sending::SendEnd, text::beginning,
 };
 use serde_json::Value;
 
@@ -237,7 +237,7 @@ const EVENT_BYTES_MAX: usize = 200;
 
 /// An event's name as it is kept, without U+0000, which PostgreSQL cannot store.
 fn shown(event: &str) -> String {
-    fields::beginning(event, EVENT_BYTES_MAX).replace('\0', "")
+    beginning(event, EVENT_BYTES_MAX).replace('\0', "")
 }
 
 fn ignored(event: &str, reason: &'static str) -> Interpreted {

@@ -1,5 +1,6 @@
 //! By what a message got its tag.
 
+use super::text::beginning;
 use std::{borrow::Cow, fmt};
 
 /// The most bytes of a [`JudgedBy`]. It is stored with each message, so it is short.
@@ -28,7 +29,7 @@ impl JudgedBy {
     /// Rules and learned weights of this version.
     pub fn rules(version: &str) -> Self {
         let spelled = format!("{RULES} {version}");
-        Self(Cow::Owned(cut(&spelled, JUDGED_BY_BYTES_MAX).to_owned()))
+        Self(Cow::Owned(beginning(&spelled, JUDGED_BY_BYTES_MAX).to_owned()))
     }
 
     /// The model of this name at a server of this kind, asked with a prompt of this version. The
@@ -38,7 +39,7 @@ impl JudgedBy {
         let room = JUDGED_BY_BYTES_MAX.saturating_sub(server.len() + version.len() + 2);
         // A blank parts the words.
         let name: String = name.chars().map(|c| if c.is_whitespace() { '-' } else { c }).collect();
-        Self(Cow::Owned(format!("{server} {} {version}", cut(&name, room))))
+        Self(Cow::Owned(format!("{server} {} {version}", beginning(&name, room))))
     }
 
     /// As it is stored.
@@ -63,11 +64,6 @@ pub fn in_words(stored: &str) -> String {
         [_, model, prompt] => format!("by {model}, prompt {prompt}"),
         _ => format!("by {stored}"),
     }
-}
-
-/// The beginning of a text, in at most so many bytes.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How texts are compared: normalised, as keys, and as fingerprints.
+//! How texts are compared (normalised, as keys, and as fingerprints) and cut.
 
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,6 +30,11 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The beginning of a text, of at most `bytes_max` bytes and up to a whole character.
+pub fn beginning(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
 /// A hash of the normalised text, in 32 hex digits: the same for texts that count as equal.
 pub fn key(text: &str) -> String {
     let mut digest = format!("{:x}", Sha256::digest(normalised(text)));
@@ -55,6 +60,13 @@ mod tests {
         assert_eq!(key("Yes,  please"), key(" yes,\r\nplease "));
         assert_ne!(key("yes"), key("yes please"));
         assert_eq!(key("").len(), 32);
+    }
+
+    #[test]
+    fn the_beginning_of_a_text_ends_with_a_whole_character() {
+        for (bytes_max, expected) in [(0, ""), (1, "a"), (2, "a"), (3, "aä"), (9, "aäz")] {
+            assert_eq!(beginning("aäz", bytes_max), expected);
+        }
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use super::report::{ReloadOutcome, ReloadReport};
 use crate::{
     config::{ChangedKey, ConfigError},
-    domain::Timestamp,
+    domain::{Timestamp, text::beginning},
     store::Via,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -142,7 +142,7 @@ fn cut(text: &str, bytes_max: usize) -> String {
         return text.to_owned();
     }
     let room = bytes_max.saturating_sub("…".len());
-    format!("{}…", text.get(..text.floor_char_boundary(room)).unwrap_or_default())
+    format!("{}…", beginning(text, room))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! What the weights were trained on depends on every line here: a change is a new
 //! [`super::features::VERSION`].
 
-use crate::domain::{folded, opt_out::ReadText};
+use crate::domain::{folded, opt_out::ReadText, text};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// How many bytes of a message are read. People who write more say what they want before that.
@@ -91,7 +91,7 @@ impl TermSentence {
 
 /// The part of a message that is read.
 pub(super) fn beginning(message: &str) -> &str {
-    message.get(..message.floor_char_boundary(READ_MAX)).unwrap_or_default()
+    text::beginning(message, READ_MAX)
 }
 
 /// The sentences of a message.

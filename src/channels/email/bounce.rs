@@ -1,7 +1,10 @@
 //! Reports of returned mail: which address they are about, and why the mail was returned.
 
 use super::people::is_ours;
-use crate::channels::{fields, text};
+use crate::{
+    channels::{fields, text},
+    domain::text::beginning,
+};
 use serde_json::Value;
 
 /// How many bytes of a report are read: it says at its beginning what it is about, and quotes our
@@ -32,8 +35,8 @@ pub(super) fn reason(body: &Value) -> Option<String> {
 fn shown(body: &Value) -> Option<String> {
     let plain = fields::text(body, "data.reply.text_body");
     let html = fields::text(body, "data.reply.html_body");
-    let beginning = |it: &String| fields::beginning(it, READ_BYTES).to_owned();
-    let (plain, html) = (plain.as_ref().map(beginning), html.as_ref().map(beginning));
+    let read = |it: &String| beginning(it, READ_BYTES).to_owned();
+    let (plain, html) = (plain.as_ref().map(read), html.as_ref().map(read));
     let shown = text::readable(plain.as_deref(), html.as_deref());
     (!shown.is_empty()).then_some(shown)
 }

@@ -7,6 +7,7 @@ use crate::{
         NewMessage,
         event::{Address, Direction, KeyKind, MessageKey},
         opt_out::opt_out_words,
+        text::beginning,
     },
 };
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ pub(super) fn reads_like_a_report(body: &Value) -> bool {
     let told =
         fields::first_text(body, &["reply_message.text", "reply_message.html", "preview_text"]);
     let told = told.unwrap_or_default();
-    let shown = text::readable(Some(fields::beginning(&told, READ_BYTES)), None);
+    let shown = text::readable(Some(beginning(&told, READ_BYTES)), None);
     text::report::addresses(&shown).any(|it| !fields::has_robots_name(&it))
 }
 

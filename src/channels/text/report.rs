@@ -1,6 +1,9 @@
 //! Reports of returned mail: the addresses that they are about.
 
-use crate::{channels::fields, domain::lazy_pattern::LazyPattern};
+use crate::{
+    channels::fields,
+    domain::{lazy_pattern::LazyPattern, text::beginning},
+};
 
 /// How many bytes behind such a phrase are searched for an address.
 const WINDOW_BYTES: usize = 160;
@@ -25,7 +28,7 @@ pub(in crate::channels) fn addresses(shown: &str) -> impl Iterator<Item = String
     PHRASE.find_iter(shown).take(PHRASES_MAX).flat_map(move |found| {
         let behind = shown.get(found.end()..).unwrap_or_default();
         ADDRESS
-            .find_iter(fields::beginning(behind, WINDOW_BYTES))
+            .find_iter(beginning(behind, WINDOW_BYTES))
             .filter_map(|it| fields::email_address(it.as_str()))
     })
 }

@@ -13,6 +13,7 @@ pub use opentelemetry::{Value as TraceValue, trace::SpanKind};
 use crate::domain::{
     Id,
     job::Job,
+    text::beginning,
     trace::{Hop, JobTrace, TracePoint},
     whole_millis,
 };
@@ -310,8 +311,7 @@ impl TraceSpan {
             if let TraceValue::String(text) = &value
                 && text.as_str().len() > TEXT_MAX
             {
-                let cut = text.as_str().floor_char_boundary(TEXT_MAX);
-                value = text.as_str().get(..cut).unwrap_or_default().to_owned().into();
+                value = beginning(text.as_str(), TEXT_MAX).to_owned().into();
             }
             data.attributes.push(KeyValue::new(name, value));
         });

@@ -1,6 +1,7 @@
 //! Prepares a message for the cues: lower case, plain marks, split into sentences.
 
 use super::cue::cues;
+use crate::domain::text::beginning;
 use regex::Regex;
 
 /// How many bytes of a message are read for cues. People who write more say what they want before
@@ -83,11 +84,10 @@ pub(super) fn before_sign_off(message: &str) -> &str {
 impl Text {
     /// Reads a message up to its sign-off.
     pub(super) fn of(message: &str) -> Self {
-        let end = message.floor_char_boundary(READ_MAX);
         let mut text = Self::default();
         let mut paragraph = String::new();
         let mut is_open = false;
-        for line in message.get(..end).unwrap_or_default().lines() {
+        for line in beginning(message, READ_MAX).lines() {
             let line = normalised(line);
             if SIGN_OFF.is_match(&line) && !(text.sentences.is_empty() && paragraph.is_empty()) {
                 break;
