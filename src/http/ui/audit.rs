@@ -6,7 +6,7 @@ use super::{
     frame::{PageContent, PagePlace},
     parts::{
         ButtonLook, Column, PageTable, ROWS, Sign, TableRow, button, choice, clock, command, empty,
-        field, id, new_rows, nothing_back_to, older, one_line, outside, two,
+        field, id, new_rows, nothing_back_to, old_and_new, older, one_line, outside, two,
     },
     visit::Visit,
 };
@@ -126,10 +126,7 @@ fn values(old: Option<&str>, new: Option<&str>) -> Markup {
     if old.is_none() && new.is_none() {
         return html! { span.z { "–" } };
     }
-    html! {
-        @if let Some(old) = old { del { (one_line(old, VALUE_CHARS)) } " " }
-        @if let Some(new) = new { ins { (one_line(new, VALUE_CHARS)) } } @else { "gone" }
-    }
+    old_and_new(old, new, VALUE_CHARS)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::{
     parts::{
-        Column, PageTable, Sign, StateMark, TableRow, Tone, clock, empty, one_line, outside, two,
+        Column, PageTable, Sign, StateMark, TableRow, Tone, clock, empty, old_and_new, one_line,
+        outside, two,
     },
     visit::Visit,
 };
@@ -117,11 +118,9 @@ fn what(load: &KeptLoad, most: usize, may_see: impl Fn(&str) -> bool) -> Markup 
 }
 
 fn changed(change: &ChangedKey) -> Markup {
-    let value = |text: &str| one_line(text, VALUE_CHARS);
     html! {
-        code { (value(&change.key)) } " "
-        @if let Some(old) = &change.old { del { (value(old)) } " " }
-        @if let Some(new) = &change.new { ins { (value(new)) } } @else { "gone" }
+        code { (one_line(&change.key, VALUE_CHARS)) } " "
+        (old_and_new(change.old.as_deref(), change.new.as_deref(), VALUE_CHARS))
         @if change.applies != Applies::Live { span.sm.mut { " (" (change.applies.words()) ")" } }
     }
 }

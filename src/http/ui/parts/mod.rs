@@ -29,7 +29,7 @@ pub(super) use self::{
     number::{number, number_of, per_second, percent, two},
     sign::Sign,
     table::{Column, PageTable, ROWS, TableRow},
-    text::{TEXT_CHARS_MAX, long_text, one_line, outside},
+    text::{TEXT_CHARS_MAX, long_text, old_and_new, one_line, outside},
     when::{ago, clock, duration, since},
 };
 

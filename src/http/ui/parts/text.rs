@@ -21,6 +21,19 @@ pub(in crate::http::ui) fn one_line(text: &str, chars_max: usize) -> Markup {
     html! { bdi dir="auto" { (visible(&line, &[])) @if is_cut { "…" } } }
 }
 
+/// A value that was changed: what it was, if it was there, and what it is, or that it is gone. Of
+/// each, at most `chars_max` characters.
+pub(in crate::http::ui) fn old_and_new(
+    old: Option<&str>,
+    new: Option<&str>,
+    chars_max: usize,
+) -> Markup {
+    html! {
+        @if let Some(old) = old { del { (one_line(old, chars_max)) } " " }
+        @if let Some(new) = new { ins { (one_line(new, chars_max)) } } @else { "gone" }
+    }
+}
+
 /// A long text from outside, in its own lines. Beyond [`TEXT_CHARS_MAX`] it is cut, with a link to
 /// `show_all`, at which the page shows all of it; without such a link it is whole.
 pub(in crate::http::ui) fn long_text(text: &str, show_all: Option<&str>) -> Markup {
