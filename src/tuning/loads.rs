@@ -120,9 +120,10 @@ impl LoadHistory {
         self.since
     }
 
-    /// The loads that are kept, the newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &KeptLoad> {
-        self.loads.iter().map(AsRef::as_ref)
+    /// The loads that are kept, the newest first; with a number, those before the load with it.
+    pub fn newest_first(&self, before: Option<i64>) -> impl Iterator<Item = &KeptLoad> {
+        let loads = self.loads.iter().map(AsRef::as_ref);
+        loads.filter(move |it| before.is_none_or(|before| it.number < before))
     }
 }
 
@@ -193,7 +194,8 @@ mod tests {
             history = history.with(&report, before.as_ref(), &[]);
             before = Some(report);
         }
-        let mut kept: Vec<_> = history.newest_first().map(|it| (it.number, it.outcome)).collect();
+        let mut kept: Vec<_> =
+            history.newest_first(None).map(|it| (it.number, it.outcome)).collect();
         kept.reverse();
         kept
     }
@@ -240,7 +242,7 @@ mod tests {
         let refused = ReloadReport { errors, outcome: Refused, ..report };
         let refused = ReloadReport { changed: Vec::new(), ..refused };
         let history = history.with(&refused, None, &[]);
-        let [refused, applied] = history.newest_first().collect::<Vec<_>>()[..] else {
+        let [refused, applied] = history.newest_first(None).collect::<Vec<_>>()[..] else {
             panic!("{history:?}")
         };
         assert_eq!((applied.changed.len(), applied.more_changed), (CHANGED_MAX, 3));
@@ -265,7 +267,7 @@ mod tests {
         let history = history.with(&second, Some(&first), &waits);
         let history = history.with(&third, Some(&second), &waits);
         let told: Vec<Vec<(&str, Option<&str>)>> = history
-            .newest_first()
+            .newest_first(None)
             .map(|load| {
                 load.changed.iter().map(|it| (it.key.as_str(), it.old.as_deref())).collect()
             })

@@ -61,13 +61,13 @@ pub(super) async fn show(
 pub(super) async fn loads(state: web::Data<ApiState>, request: HttpRequest) -> ApiResult {
     let query = Query::parse(&request, &PAGE)?;
     let (limit, cursor) = (query.limit()?, query.cursor()?);
-    let history = state.tuner.status().loads.clone();
-    let older = history.newest_first().filter(|it| cursor.is_none_or(|cursor| it.number < cursor));
-    let mut items: Vec<LoadJson<'_>> = older.map(LoadJson::of).collect();
+    let status = state.tuner.status();
+    let mut items: Vec<LoadJson<'_>> =
+        status.loads.newest_first(cursor).take(limit.saturating_add(1)).map(LoadJson::of).collect();
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| has_more).map(|it| it.id);
-    objects::object(LoadsJson { items, next_cursor, since: history.since() })
+    objects::object(LoadsJson { items, next_cursor, since: status.loads.since() })
 }
 
 /// The configuration of a moment, of which the API and the page show the same.

@@ -43,8 +43,7 @@ pub(super) fn loads(
     before: Option<i64>,
     bound: LoadsBound,
 ) -> (Markup, Option<i64>) {
-    let mut all =
-        history.newest_first().filter(|it| before.is_none_or(|before| it.number < before));
+    let mut all = history.newest_first(before);
     let may_see = |key: &str| may_see_key(visit, key);
     let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
     let has_more = loop {
