@@ -93,9 +93,11 @@ impl Collected {
         // The order of equal keys stays, so that sums are always the same.
         self.0.sort_by_key(|(key, _)| *key);
         self.0.dedup_by(|next, before| {
-            let is_same = next.0 == before.0;
-            before.1 += if is_same { next.1 } else { 0.0 };
-            is_same
+            if next.0 != before.0 {
+                return false;
+            }
+            before.1 += next.1;
+            true
         });
         self.0
     }

@@ -62,21 +62,8 @@ impl KnownKeys {
         let start = group.checked_sub(1).map_or(Some(&0), |before| self.ends.get(before))?;
         let (start, end) = (*start as usize, *self.ends.get(group)? as usize);
         let lows = self.lows.get(start..end)?;
-        Some(start + place_among(lows, low_of(key))?)
+        Some(start + lows.binary_search(&low_of(key)).ok()?)
     }
-}
-
-/// The place of `low` among `lows`. Keys are hashes, so they lie evenly: the place is near the one
-/// that its share of all numbers gives, and the search begins there.
-fn place_among(lows: &[[u8; 2]], low: [u8; 2]) -> Option<usize> {
-    let guess = (usize::from(u16::from_be_bytes(low)) * lows.len()) >> LOW_BITS;
-    let (before, behind) = lows.split_at_checked(guess)?;
-    if behind.first().is_some_and(|first| *first <= low) {
-        let at = behind.iter().position(|it| *it >= low)?;
-        return behind.get(at).filter(|it| **it == low).map(|_| guess + at);
-    }
-    let at = before.iter().rposition(|it| *it <= low)?;
-    before.get(at).filter(|it| **it == low).map(|_| at)
 }
 
 const fn group_of(key: u32) -> usize {
