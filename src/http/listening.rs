@@ -61,8 +61,12 @@ pub(super) fn threads(configured: usize) -> usize {
 }
 
 /// How many connections may be open if there is `room` for that many. The others are still closing.
-pub(super) const fn open_max(room: usize) -> usize {
-    room - room / CLOSING_SHARE
+///
+/// It is fewer than `threads` accept in all, which may be fewer than there is room for: else all that
+/// are accepted would be open, and nothing would close one of them for a new one.
+pub(super) fn open_max(room: usize, threads: usize) -> usize {
+    let accepted = of_thread(room, threads).saturating_mul(threads.max(1)).min(room);
+    accepted.saturating_sub((accepted / CLOSING_SHARE).max(1))
 }
 
 /// How many connections each of `threads` may have accepted if there is `room` for that many.
@@ -195,9 +199,11 @@ mod tests {
 
     #[test]
     fn what_is_open_and_what_is_closing_fits_into_the_room() {
-        for (room, threads) in [(8, 1), (8, 64), (38, 2), (819, 16), (838_860, 2)] {
-            let (open, accepted) = (open_max(room), of_thread(room, threads) * threads);
-            assert!(open < room && open >= room / 2, "{room}");
+        let rooms = (8..1_100).chain([838_860]);
+        for (room, threads) in rooms.flat_map(|room| (1..=64).map(move |threads| (room, threads))) {
+            let (open, accepted) = (open_max(room, threads), of_thread(room, threads) * threads);
+            assert!(open < accepted && open < room, "{room} {threads}");
+            assert!(open >= room / 3, "{room} {threads}");
             assert!(accepted <= room.max(threads), "{room} {threads}");
         }
     }

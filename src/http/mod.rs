@@ -133,7 +133,7 @@ pub fn serve(
 ) -> io::Result<ClosableServer> {
     let threads = listening::threads(state.config.get().server.workers);
     let deadlines = Deadlines::of(state.board.faults());
-    let open_max = listening::open_max(room);
+    let open_max = listening::open_max(room, threads);
     let connections =
         HttpConnections::open(deadlines, open_max, state.metrics.http().connections());
     let plan = ListenSetup {
@@ -175,12 +175,13 @@ pub fn waiting_room(listener: TcpListener, tls: Tls) -> io::Result<ClosableServe
     // Nobody reads what is counted here.
     let metrics = Metrics::new(MetricLabels::default())
         .map_err(|error| io::Error::other(error.to_string()))?;
-    let room = descriptors::connections_max(1, 0);
-    let open_max = listening::open_max(room);
+    let threads = 1;
+    let room = descriptors::connections_max(threads, 0);
+    let open_max = listening::open_max(room, threads);
     let connections =
         HttpConnections::open(Deadlines::USUAL, open_max, metrics.http().connections());
     let plan = ListenSetup {
-        threads: 1,
+        threads,
         room,
         // Once the database is there, a kept connection would be cut while a peer sends over it.
         keeps_alive: false,
