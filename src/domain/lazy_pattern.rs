@@ -25,6 +25,17 @@ impl LazyPattern {
         Self { text: Cow::Borrowed(text), compiled: OnceLock::new() }
     }
 
+    /// The pattern as it is written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// True if it was used.
+    #[cfg(test)]
+    pub(crate) fn is_compiled(&self) -> bool {
+        self.compiled.get().is_some()
+    }
+
     /// Fails a test in which one of `patterns` is not valid, and names it.
     #[cfg(test)]
     pub(crate) fn assert_valid<'a>(patterns: impl IntoIterator<Item = &'a Self>) {

@@ -27,6 +27,7 @@ pub mod model_call;
 pub mod opt_out;
 pub mod order;
 pub mod outcome;
+pub(crate) mod pattern_list;
 mod pool_override;
 pub mod quoted;
 pub mod reach;

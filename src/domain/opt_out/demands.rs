@@ -181,21 +181,16 @@ pub(super) const ACKNOWLEDGEMENT: &str = concat!(
     r"|you (?:are )?receiv(?:e|ed|ing) this (?:e-?mail|message|mail|because)|sie erhalten diese|vous recevez ce|recibe este|ricevi quest|recebe est[ea]|u ontvangt|du (?:far|modtager|mottar) (?:detta|denne)|unserer? newsletter|bestatigen sie ihre anmeldung|thank you for (?:contacting|subscribing)",
 );
 
-/// The pattern of the demands that are opt-outs.
-pub(super) fn certain() -> String {
-    pattern(CERTAIN)
-}
+/// How many of [`all`] are opt-outs: the first ones.
+pub(super) const CERTAIN_COUNT: usize = CERTAIN.len();
 
-/// The pattern of all demands.
-pub(super) fn all() -> String {
-    pattern(&[CERTAIN, POSSIBLE].concat())
+/// The patterns of all demands.
+pub(super) fn all() -> impl Iterator<Item = String> {
+    let with_gaps = |it: &&str| format!(r"\b(?:{it})").replace('@', GAP);
+    CERTAIN.iter().chain(POSSIBLE).map(with_gaps)
 }
 
 /// The pattern of a way to reach the lead.
 pub(super) fn other_way() -> String {
     OTHER_WAY.replace('@', GAP)
-}
-
-fn pattern(of: &[&str]) -> String {
-    format!(r"\b(?:{})", of.join("|")).replace('@', GAP)
 }

@@ -1,14 +1,15 @@
 //! Phrases in a text by which somebody opts out.
 
 use super::{
-    ReadText, composed, demands,
+    ReadText, composed,
+    demands::{self, CERTAIN_COUNT},
     instructions::Instructions,
     patterns::{
         ASKED_OTHERS, BARE, BARE_AFTER, BARE_BEFORE, FILLERS, FOR_A_TIME, INSTEAD, LIMITED,
         NO_NAMES, NOT_OWN, NOUN, OF_MESSAGES, OF_OTHERS, STRONG,
     },
 };
-use crate::domain::{fold::Folded, lazy_pattern::LazyPattern};
+use crate::domain::{fold::Folded, lazy_pattern::LazyPattern, pattern_list::PatternList};
 use std::sync::LazyLock;
 
 /// The bytes before and after a phrase in which other words can change its meaning.
@@ -33,7 +34,8 @@ pub(super) fn find(read: &ReadText<'_>) -> Option<String> {
             return Some(text.original(found.start(), found.end()));
         }
     }
-    for found in rules.certain.find_iter(&text.text).take(CANDIDATES_MAX) {
+    let certain = rules.demands.find_iter_of(..CERTAIN_COUNT, &text.text);
+    for found in certain.take(CANDIDATES_MAX) {
         let beside = Beside::of(&text.text, found.start(), found.end());
         let end = found.end() + beside.after.len();
         let is_asked = text.text.get(end..).is_some_and(|rest| rest.starts_with('?'));
@@ -99,7 +101,7 @@ pub(super) fn signs(read: &ReadText<'_>) -> Vec<&'static str> {
     let rules = &*RULES;
     let text = read.folded();
     let mut signs = Vec::new();
-    for found in rules.demand.find_iter(text).take(SIGNS_MAX) {
+    for found in rules.demands.find_iter(text).take(SIGNS_MAX) {
         let Beside { before, after, .. } = Beside::of(text, found.start(), found.end());
         let is_negated = rules.unmeant.is_match(before)
             || rules.denied_behind.is_match(after)
@@ -132,10 +134,9 @@ pub(super) fn texts() -> String {
 struct Rules {
     /// Phrases that opt out unless something beside them negates them.
     strong: LazyPattern,
-    /// Demands in plain words, of ten languages.
-    demand: LazyPattern,
-    /// Those of them that are opt-outs if nothing negates them.
-    certain: LazyPattern,
+    /// Demands in plain words, of ten languages. The first [`CERTAIN_COUNT`] are opt-outs if
+    /// nothing negates them.
+    demands: PatternList,
     /// Before a demand: it is denied, supposed, or somebody else's.
     unmeant: LazyPattern,
     /// Somewhere in the text: another way to reach the lead is asked for.
@@ -241,8 +242,7 @@ impl Rules {
     fn by(pattern: &mut dyn FnMut(&str) -> LazyPattern) -> Self {
         Self {
             strong: pattern(STRONG),
-            demand: pattern(&demands::all()),
-            certain: pattern(&demands::certain()),
+            demands: PatternList::new(demands::all().map(|it| pattern(&it))),
             unmeant: pattern(demands::UNMEANT),
             other_way: pattern(&demands::other_way()),
             of_things: pattern(&demands::of_things()),
@@ -557,7 +557,7 @@ mod tests {
             demands::MACHINE,
             demands::ACKNOWLEDGEMENT,
             demands::THINGS,
-            &demands::all(),
+            &demands::all().collect::<Vec<_>>().join("\n"),
             &demands::other_way(),
             composed::texts(),
             "(?:nicht|niet|inte|ikke)",
@@ -569,11 +569,12 @@ mod tests {
 
     #[test]
     fn all_patterns_are_valid() {
-        Rules::by(&mut |text| {
+        let rules = Rules::by(&mut |text| {
             let pattern = pattern(text);
             LazyPattern::assert_valid([&pattern]);
             pattern
         });
+        assert!(rules.demands.patterns().iter().all(|it| !it.is_match("")));
     }
 
     #[test]
