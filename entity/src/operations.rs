@@ -1,4 +1,4 @@
-//! Operations: actions on all jobs that match a filter, in many transactions.
+//! Operations: actions on all jobs, or all held webhooks, that match a filter.
 
 use crate::Instant;
 use sea_orm::entity::prelude::*;
@@ -10,19 +10,19 @@ pub struct Model {
     /// Its key. Greater ids are newer.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// `retry` or `cancel`.
+    /// `retry`, `cancel`, `replay` or `discard`.
     pub action: String,
     /// The filter, as the JSON object of the request.
     pub filter: String,
     /// `running`, `done`, `stopped` or `failed`.
     pub status: String,
-    /// How many jobs matched when it began.
+    /// How many matched when it began.
     pub total: i64,
-    /// How many jobs it has changed.
+    /// How many it has changed.
     pub done: i64,
-    /// How many jobs it has left as they were.
+    /// How many it has left as they were.
     pub skipped: i64,
-    /// Why jobs were skipped: a JSON object from reason to count.
+    /// Why some were skipped: a JSON object from reason to count.
     pub reasons: Option<String>,
     /// Why it failed.
     pub error: Option<String>,

@@ -71,8 +71,9 @@ pub use self::{
     ledger::{Ledger, Settlement, Transition},
     model_calls::ModelCalls,
     operations::{
-        ByKind, MatchingJobs, OperationError, OperationFilter, OperationRow, Operations,
-        StartedOperation,
+        ByKind, MatchingJobs, NewOperation, OperationAction, OperationError,
+        OperationFilter, OperationProgress, OperationRow, OperationRun, Operations,
+        QuarantineAction, StartedOperation, WorkEnd,
     },
     overrides::{Overrides, StoredOverrides},
     prune::{Prunable, Pruned, Pruning},
@@ -374,7 +375,7 @@ impl Store {
         Overrides { db: self.db.clone() }
     }
 
-    /// For actions on all jobs that match a filter.
+    /// For actions on all jobs, or all held webhooks, that match a filter.
     pub fn operations(&self) -> Operations {
         let running = self.running_operations.clone();
         Operations { db: self.db.clone(), notices: self.notices(), running }

@@ -3,22 +3,22 @@
 use crate::domain::Id;
 use crate::store::{
     desk::{
-        JobFilter, JobView,
+        JobFilter, JobView, Page,
         by_hand::JobAction,
         jobs::{self, Hits, Search},
     },
     engine::{Database, StoreError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The most ids that one read finds.
+/// The most jobs that one read finds.
 const FOUND_MAX: usize = 5_000;
-/// The most jobs that are counted.
+/// The most that are counted.
 const COUNTED_MAX: u64 = 100_000;
 /// How long counting may take. A read that has begun by then is read to its end.
 const COUNTING_MAX: Duration = Duration::from_secs(3);
-/// How many jobs are shown.
+/// How many are shown.
 const EXAMPLES: usize = 3;
 
 /// The jobs that an action would change.
@@ -38,6 +38,39 @@ pub struct MatchingJobs {
     pub(super) below: Id,
 }
 
+/// What was counted from the newest to the oldest.
+struct CountedIds {
+    count: u64,
+    /// False if there may be more.
+    is_exact: bool,
+    /// The newest, at most [`EXAMPLES`].
+    newest: Vec<Id>,
+}
+
+impl CountedIds {
+    /// Counts what `find` finds before an id, newest first.
+    async fn of<F>(below: Id, find: impl Fn(Id) -> F) -> Result<Self, StoreError>
+    where
+        F: Future<Output = Result<Page<Id>, StoreError>>,
+    {
+        let until = Instant::now() + COUNTING_MAX;
+        let (mut counted, mut before) =
+            (Self { count: 0, is_exact: true, newest: Vec::new() }, Some(below));
+        while let Some(from) = before {
+            if counted.count >= COUNTED_MAX || Instant::now() >= until {
+                counted.is_exact = false;
+                break;
+            }
+            let found = find(from).await?;
+            counted.count += u64::try_from(found.items.len()).unwrap_or(u64::MAX);
+            let shown = EXAMPLES - counted.newest.len();
+            counted.newest.extend(found.items.iter().copied().take(shown));
+            before = found.next;
+        }
+        Ok(counted)
+    }
+}
+
 /// Counts the jobs with ids below `below` that `action` would change.
 pub(super) async fn count(
     db: &Database,
@@ -49,24 +82,20 @@ pub(super) async fn count(
     let mut matching =
         MatchingJobs { action, count: 0, is_exact: true, examples: Vec::new(), filter, below };
     let Some(filter) = matching.filter.clone() else { return Ok(matching) };
-    // 1. Count, from the newest to the oldest.
-    let until = Instant::now() + COUNTING_MAX;
+    // 1. Count.
     let search = db.call(|db| async move { Search::of(db.api(), filter).await }).await?;
-    let (search, mut examples, mut before) = (Arc::new(search), Vec::new(), Some(below));
-    while let Some(from) = before {
-        if matching.count >= COUNTED_MAX || Instant::now() >= until {
-            matching.is_exact = false;
-            break;
-        }
-        let hits = find(db, &search, from).await?;
-        matching.count += u64::try_from(hits.ids.len()).unwrap_or(u64::MAX);
-        examples.extend(hits.ids.iter().copied().take(EXAMPLES - examples.len()));
-        before = hits.next;
-    }
+    let search = Arc::new(search);
+    let search = &search;
+    let find_before = |before: Id| async move {
+        let Hits { ids, next } = find(db, search, before).await?;
+        Ok(Page { items: ids, next })
+    };
+    let counted = CountedIds::of(below, find_before).await?;
+    (matching.count, matching.is_exact) = (counted.count, counted.is_exact);
     // 2. Read the examples.
-    if !examples.is_empty() {
+    if !counted.newest.is_empty() {
         matching.examples =
-            db.call(|db| async move { jobs::views(db.api(), &examples).await }).await?;
+            db.call(|db| async move { jobs::views(db.api(), &counted.newest).await }).await?;
     }
     Ok(matching)
 }

@@ -1,23 +1,41 @@
-//! Operations: one action on all jobs that match a filter.
+//! Operations: one action on all jobs, or on all held webhooks, that match a filter.
 //!
 //! A request counts what matches and starts the operation; the work is done by a task of the daemon
-//! that took it, in portions of 500 jobs. Each portion is a transaction of its own that also writes
-//! the counts, so the counts are true whatever happens to the daemon. The row is the only link
-//! between the task and those who watch it: any node shows it and can ask it to stop.
+//! that took it, in portions. The row is the only link between the task and those who watch it: any
+//! node shows it and can ask it to stop.
+//!
+//! - `rows`: the table.
+//! - `places`: how many run in this process, and how they stop with it.
+//! - `run`: what the work of each operation has in common: its counts, its stop and its end.
+//! - `matching`: what is counted before.
+//! - `jobs_task`: the work on jobs, in portions of 500. Each portion is a transaction of its own
+//!   that also writes the counts, so the counts are true whatever happens to the daemon.
+//!
+//! The work on held webhooks is not the store's: it needs what interprets them
+//! ([`Operations::start_work`]).
 
+mod action;
+mod jobs_task;
 mod matching;
+mod places;
 mod progress;
 mod rows;
-mod work;
+mod run;
 
-pub(in crate::store) use self::rows::fail_abandoned;
 pub use self::{
+    action::{OperationAction, QuarantineAction},
+    jobs_task::ByKind,
     matching::MatchingJobs,
+    progress::OperationProgress,
     rows::{OperationFilter, OperationRow},
-    work::ByKind,
+    run::{OperationRun, WorkEnd},
 };
+pub(in crate::store) use self::{places::RunningOperations, rows::fail_abandoned};
 
-use self::work::OperationTask;
+use self::{
+    jobs_task::JobsTask,
+    places::{AT_ONCE_MAX, PlaceOfOperation},
+};
 use super::desk::{JobFilter, Page, by_hand::JobAction, jobs::Search};
 use crate::{
     domain::Id,
@@ -26,17 +44,9 @@ use crate::{
         fleet::notices::Notices,
     },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::{future::Future, sync::Arc};
 use thiserror::Error;
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// The most operations that one node works on at the same time. Others would only wait for the same
-/// locks.
-const AT_ONCE_MAX: usize = 4;
 
 /// What an operator reads about an operation whose start the database did not confirm.
 const NOT_STARTED: &str = "the database went away while it was stored: start it again";
@@ -58,45 +68,25 @@ pub enum OperationError {
     Store(#[from] StoreError),
 }
 
-/// The operations that this process works on.
-#[derive(Debug, Default)]
-pub(super) struct RunningOperations {
-    tasks: TaskTracker,
-    /// How many have a place among [`AT_ONCE_MAX`].
-    count: AtomicUsize,
-    /// Cancelled when the daemon stops: each task stops after its portion.
-    stopping: CancellationToken,
-}
-
-/// The place of one operation among [`AT_ONCE_MAX`]. Free again when it is dropped.
-#[derive(Debug)]
-struct PlaceOfOperation(Arc<RunningOperations>);
-
-impl PlaceOfOperation {
-    fn take(running: &Arc<RunningOperations>) -> Result<Self, OperationError> {
-        if running.stopping.is_cancelled() {
-            return Err(OperationError::Draining);
-        }
-        if running.count.fetch_add(1, Ordering::AcqRel) >= AT_ONCE_MAX {
-            running.count.fetch_sub(1, Ordering::AcqRel);
-            return Err(OperationError::TooMany);
-        }
-        Ok(Self(running.clone()))
-    }
-}
-
-impl Drop for PlaceOfOperation {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// The handle for operations.
 #[derive(Clone, Debug)]
 pub struct Operations {
     pub(super) db: Database,
     pub(super) notices: Notices,
     pub(super) running: Arc<RunningOperations>,
+}
+
+/// An operation that is to be started.
+#[derive(Clone, Debug)]
+pub struct NewOperation {
+    /// What it does.
+    pub action: OperationAction,
+    /// How many things were counted.
+    pub total: u64,
+    /// The filter as the operator gave it, as JSON.
+    pub filter: String,
+    /// The name of the operator.
+    pub by: String,
 }
 
 /// An operation that was started.
@@ -137,48 +127,76 @@ impl Operations {
         by: String,
         on_changed: impl Fn(&ByKind) + Send + Sync + 'static,
     ) -> Result<StartedOperation, OperationError> {
-        let place = PlaceOfOperation::take(&self.running)?;
         let Some(narrowed) = matching.filter.clone() else {
             return Err(StoreError::Broken("no job can match that filter".to_owned()).into());
         };
-        let (db, notices, running) = (self.db.clone(), self.notices.clone(), self.running.clone());
+        let place = PlaceOfOperation::take(&self.running)?;
         let (action, below, total) = (matching.action, matching.below, matching.count);
+        let statuses = narrowed.statuses();
+        let search = self.db.call(|db| async move { Search::of(db.api(), narrowed).await }).await?;
+        let (search, notices) = (Arc::new(search), self.notices.clone());
+        let plan = NewOperation { action: OperationAction::Jobs(action), total, filter, by };
+        let work = move |run| {
+            let on_changed = Box::new(on_changed);
+            JobsTask { run, notices, action, statuses, search, below, on_changed }.work()
+        };
+        Ok(self.start_in(place, plan, work).await?)
+    }
+
+    /// Starts an operation whose work is done by `work`. It runs on the store runtime, and its row
+    /// is ended when `work` has.
+    ///
+    /// # Errors
+    /// If too many operations run on this node, if the daemon is stopping, or if the database is
+    /// unreachable.
+    pub async fn start_work<W>(
+        &self,
+        plan: NewOperation,
+        work: impl FnOnce(OperationRun) -> W + Send + 'static,
+    ) -> Result<StartedOperation, OperationError>
+    where
+        W: Future<Output = Result<WorkEnd, StoreError>> + Send + 'static,
+    {
+        let place = PlaceOfOperation::take(&self.running)?;
+        Ok(self.start_in(place, plan, work).await?)
+    }
+
+    /// Stores the row of an operation that has a place, and starts its work.
+    async fn start_in<W>(
+        &self,
+        place: PlaceOfOperation,
+        plan: NewOperation,
+        work: impl FnOnce(OperationRun) -> W + Send + 'static,
+    ) -> Result<StartedOperation, StoreError>
+    where
+        W: Future<Output = Result<WorkEnd, StoreError>> + Send + 'static,
+    {
+        let (db, running) = (self.db.clone(), self.running.clone());
         // The row and its task are made together, even if the caller is dropped meanwhile.
         let started = self.db.on_runtime(async move {
-            let statuses = narrowed.statuses();
-            let search = db.call(|db| async move { Search::of(db.api(), narrowed).await }).await?;
-            let id = db.next_id();
+            let NewOperation { action, total, filter, by } = plan;
+            let (id, stopping) = (db.next_id(), running.stopping.clone());
             let put =
                 async move |db: Database| rows::put(&db, id, action, &filter, total, &by).await;
             if let Err(error) = db.call(put).await {
                 if error.comes_back() {
                     // The row may be there all the same, and nobody works on it.
-                    let stopping = running.stopping.clone();
                     running.tasks.spawn(async move {
                         let why = Some(NOT_STARTED.to_owned());
-                        work::end(&db, id, "failed", why, &stopping).await;
+                        run::end(&db, id, "failed", why, &stopping).await;
                         drop(place);
                     });
                 }
                 return Err(error);
             }
-            let task = OperationTask::new(
-                db.clone(),
-                notices,
-                id,
-                (action, statuses),
-                (Arc::new(search), below),
-                total,
-                running.stopping.clone(),
-                Box::new(on_changed),
-            );
-            let work = async move {
-                task.run().await;
+            let run = OperationRun::new(db, id, action, total, stopping);
+            let task = async move {
+                run.carry_out(work).await;
                 drop(place);
             };
-            Ok(StartedOperation { id, task: running.tasks.spawn(work) })
+            Ok(StartedOperation { id, task: running.tasks.spawn(task) })
         });
-        Ok(started.await?)
+        started.await
     }
 
     /// Asks an operation of any node to stop after its portion. False if it does not run.
@@ -216,24 +234,5 @@ impl Operations {
         self.running.stopping.cancel();
         self.running.tasks.close();
         self.running.tasks.wait().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_free_again_when_its_operation_has_ended() {
-        let running = Arc::new(RunningOperations::default());
-        let take = || PlaceOfOperation::take(&running);
-        let mut places: Vec<_> = (0..AT_ONCE_MAX).map(|_| take().unwrap()).collect();
-        assert_eq!(take().unwrap_err(), OperationError::TooMany);
-        assert_eq!(take().unwrap_err(), OperationError::TooMany, "a refusal takes no place");
-        places.pop();
-        places.push(take().unwrap());
-        places.clear();
-        running.stopping.cancel();
-        assert_eq!(take().unwrap_err(), OperationError::Draining);
     }
 }

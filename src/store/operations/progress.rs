@@ -9,32 +9,32 @@ const ENDED: &str = "already ended";
 /// The reason for a job that runs, although the filter or the action asks for another status.
 const RUNS: &str = "is running";
 /// The reason for any other job that did not match any more.
-const CHANGED: &str = "changed meanwhile";
+pub(super) const CHANGED: &str = "changed meanwhile";
 
-/// The counts of an operation.
+/// The counts of an operation, on jobs or on held webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// How many jobs match, as far as is known; never less than those that were decided.
+pub struct OperationProgress {
+    /// How many match, as far as is known; never less than those that were decided.
     pub(super) total: u64,
-    /// How many jobs it has changed.
+    /// How many it has changed.
     pub(super) done: u64,
-    /// How many jobs it has left as they were, by reason.
+    /// How many it has left as they were, by reason.
     pub(super) reasons: BTreeMap<String, u64>,
 }
 
-impl Progress {
-    /// Of an operation on `total` jobs that has not begun.
-    pub(super) const fn of(total: u64) -> Self {
+impl OperationProgress {
+    /// Of an operation on `total` things that has not begun.
+    pub const fn of(total: u64) -> Self {
         Self { total, done: 0, reasons: BTreeMap::new() }
     }
 
-    /// How many jobs were left as they were.
-    pub(super) fn skipped(&self) -> u64 {
+    /// How many were left as they were.
+    pub fn skipped(&self) -> u64 {
         self.reasons.values().sum()
     }
 
-    /// How many jobs were decided, one way or the other.
-    pub(super) fn decided(&self) -> u64 {
+    /// How many were decided, one way or the other.
+    pub fn decided(&self) -> u64 {
         self.done + self.skipped()
     }
 
@@ -52,11 +52,17 @@ impl Progress {
         next.at_least_decided()
     }
 
-    /// The counts after one more job did not let itself be changed.
+    /// The counts after one more was changed.
     #[must_use]
-    pub(super) fn without_one(&self) -> Self {
+    pub fn with_one_done(&self) -> Self {
+        Self { done: self.done + 1, ..self.clone() }.at_least_decided()
+    }
+
+    /// The counts after `count` more were left as they were, for this reason.
+    #[must_use]
+    pub fn skipping(&self, reason: &str, count: u64) -> Self {
         let mut next = self.clone();
-        next.skip(CHANGED, 1);
+        next.skip(reason, count);
         next.at_least_decided()
     }
 
@@ -66,13 +72,11 @@ impl Progress {
         Self { total, ..self.clone() }.at_least_decided()
     }
 
-    /// The counts at the end of all work: jobs that matched at the start and were not found again
-    /// have changed meanwhile.
+    /// The counts at the end of all work: what matched at the start and was not found again was
+    /// left as it was for this reason.
     #[must_use]
-    pub(super) fn complete(&self) -> Self {
-        let mut next = self.clone();
-        next.skip(CHANGED, self.total.saturating_sub(self.decided()));
-        next
+    pub fn complete(&self, reason: &str) -> Self {
+        self.skipping(reason, self.total.saturating_sub(self.decided()))
     }
 
     fn skip(&mut self, reason: &str, count: u64) {
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn reasons(progress: &Progress) -> Vec<(&str, u64)> {
+    fn reasons(progress: &OperationProgress) -> Vec<(&str, u64)> {
         progress.reasons.iter().map(|(reason, count)| (reason.as_str(), *count)).collect()
     }
 
@@ -116,25 +120,43 @@ mod tests {
                 .into(),
             ..ChangedGroup::default()
         };
-        let cancelled = Progress::of(10).after(JobAction::Cancel, &[1, 2, 3, 4, 5, 6], &group);
+        let cancelled =
+            OperationProgress::of(10).after(JobAction::Cancel, &[1, 2, 3, 4, 5, 6], &group);
         assert_eq!((cancelled.total, cancelled.done, cancelled.skipped()), (10, 2, 4));
         let expected = [("already ended", 1), ("changed meanwhile", 2), ("is running", 1)];
         assert_eq!(reasons(&cancelled), expected);
-        let retried = Progress::of(10).after(JobAction::Retry, &[1, 2, 3, 4, 5, 6], &group);
+        let retried =
+            OperationProgress::of(10).after(JobAction::Retry, &[1, 2, 3, 4, 5, 6], &group);
         assert_eq!(reasons(&retried), [("changed meanwhile", 3), ("is running", 1)]);
     }
 
     #[test]
     fn what_matched_at_the_start_is_accounted_for_at_the_end() {
         let group = ChangedGroup::default();
-        let three = Progress::of(10).after(JobAction::Cancel, &[1, 2, 3], &group).complete();
+        let three = OperationProgress::of(10)
+            .after(JobAction::Cancel, &[1, 2, 3], &group)
+            .complete(CHANGED);
         assert_eq!((three.total, three.done, three.skipped()), (10, 0, 10));
-        let more = Progress::of(2).after(JobAction::Cancel, &[1, 2, 3], &group).complete();
+        let more =
+            OperationProgress::of(2).after(JobAction::Cancel, &[1, 2, 3], &group).complete(CHANGED);
         assert_eq!((more.total, more.skipped()), (3, 3));
-        assert_eq!(Progress::of(2).of_total(7).total, 7);
+        assert_eq!(OperationProgress::of(2).of_total(7).total, 7);
         assert_eq!(more.of_total(1).total, 3, "more were decided already");
-        assert_eq!(Progress::of(0).complete(), Progress::of(0));
-        assert_eq!(reasons(&Progress::of(1).without_one()), [("changed meanwhile", 1)]);
+        assert_eq!(OperationProgress::of(0).complete(CHANGED), OperationProgress::of(0));
+        assert_eq!(
+            reasons(&OperationProgress::of(1).skipping(CHANGED, 1)),
+            [("changed meanwhile", 1)]
+        );
+    }
+
+    #[test]
+    fn what_is_decided_one_by_one_adds_up() {
+        let some = OperationProgress::of(3).with_one_done().skipping("settled meanwhile", 1);
+        assert_eq!((some.total, some.done, some.decided()), (3, 1, 2));
+        let all = some.complete("settled meanwhile");
+        assert_eq!((reasons(&all), all.decided()), (vec![("settled meanwhile", 2)], 3));
+        let more = all.with_one_done();
+        assert_eq!((more.total, more.decided()), (4, 4), "there were more than were counted");
     }
 
     proptest! {
@@ -143,7 +165,7 @@ mod tests {
             total in 0_u64..50,
             portions in prop::collection::vec(prop::collection::vec((0..4_u8, 1..9_i64), 0..9), 0..9),
         ) {
-            let mut progress = Progress::of(total);
+            let mut progress = OperationProgress::of(total);
             let mut decided = 0;
             for portion in &portions {
                 let ids: Vec<Id> = (0..).zip(portion).map(|(id, _)| id).collect();
@@ -161,7 +183,7 @@ mod tests {
                 prop_assert_eq!(progress.decided(), decided);
                 prop_assert!(progress.total >= decided);
             }
-            let complete = progress.complete();
+            let complete = progress.complete(CHANGED);
             prop_assert_eq!(complete.decided(), complete.total);
             prop_assert_eq!(complete.total, total.max(decided));
         }

@@ -1,9 +1,9 @@
 //! The table of operations.
 
-use super::progress::Progress;
+use super::{action::OperationAction, progress::OperationProgress};
 use crate::domain::Id;
 use crate::store::{
-    desk::{Page, by_hand::JobAction, jobs::count},
+    desk::{Page, jobs::count},
     engine::{
         Database, StoreError,
         sessions::Sessions,
@@ -63,7 +63,7 @@ const NODE_WENT_DOWN: &str = "the node went down: start it again";
 pub struct OperationFilter {
     /// `running`, `done`, `stopped` or `failed`.
     pub status: Vec<String>,
-    /// `retry` or `cancel`.
+    /// `retry`, `cancel`, `replay` or `discard`.
     pub action: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ pub struct OperationFilter {
 pub(super) async fn put(
     db: &Database,
     id: Id,
-    action: JobAction,
+    action: OperationAction,
     filter: &str,
     total: u64,
     by: &str,
@@ -95,7 +95,7 @@ pub(super) async fn write_progress(
     tx: &Tx,
     node: Id,
     id: Id,
-    progress: &Progress,
+    progress: &OperationProgress,
 ) -> Result<Option<bool>, StoreError> {
     let reasons = serde_json::to_string(&progress.reasons).unwrap_or_default();
     let values = [
@@ -145,10 +145,10 @@ pub(super) async fn one(reader: &Sessions, id: Id) -> Result<Option<OperationRow
 }
 
 /// The counts of an operation, as stored.
-pub(super) fn progress_of(row: &OperationRow) -> Progress {
+pub(super) fn progress_of(row: &OperationRow) -> OperationProgress {
     let reasons: BTreeMap<String, u64> =
         row.reasons.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    Progress { total: row.total.unsigned_abs(), done: row.done.unsigned_abs(), reasons }
+    OperationProgress { total: row.total.unsigned_abs(), done: row.done.unsigned_abs(), reasons }
 }
 
 impl OperationFilter {

@@ -1,6 +1,12 @@
-//! The work of an operation: find jobs, change them portion by portion, and write how far it is.
+//! The work of an operation on jobs: find jobs, change them portion by portion, and write how far
+//! it is.
 
-use super::{matching, progress::Progress, rows};
+use super::{
+    matching,
+    progress::{CHANGED, OperationProgress},
+    rows,
+    run::{OperationRun, WorkEnd},
+};
 use crate::{
     domain::{Id, JobStatus, backoff::AWAY_PAUSE},
     store::{
@@ -12,54 +18,28 @@ use crate::{
         fleet::notices::Notices,
     },
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The most jobs in one transaction.
 const PORTION_MAX: usize = 500;
-/// The longest pause between two portions. A pause is as long as the portion before it took: so
-/// others get at least half of the time, and the more they need, the longer a portion takes.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How many times in a row the database may be too busy for one step.
-const BUSY_MAX: u32 = 20;
 /// How many times in a row the database may be too busy for a portion before it is halved.
 const BUSY_AS_WHOLE_MAX: u32 = 2;
-/// What an operator reads about an operation that ended with its daemon.
-const DAEMON_STOPPED: &str = "its daemon was stopped: start it again for the rest";
 
 /// The number of jobs, by kind.
 pub type ByKind = BTreeMap<String, u64>;
 
-/// The work of one operation.
-pub(super) struct OperationTask {
-    db: Database,
-    notices: Notices,
-    id: Id,
-    action: JobAction,
+/// The work of one operation on jobs.
+pub(super) struct JobsTask {
+    pub(super) run: OperationRun,
+    pub(super) notices: Notices,
+    pub(super) action: JobAction,
     /// The statuses that the filter allows.
-    statuses: Vec<JobStatus>,
-    search: Arc<Search>,
+    pub(super) statuses: Vec<JobStatus>,
+    pub(super) search: Arc<Search>,
     /// All ids are below this one.
-    below: Id,
-    /// As it was written last.
-    progress: Progress,
-    /// Cancelled when the daemon stops.
-    stopping: CancellationToken,
-    on_changed: Box<dyn Fn(&ByKind) + Send + Sync>,
-}
-
-/// Why the work of an operation is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WorkEnd {
-    /// All jobs are decided.
-    Done,
-    /// Somebody asked for it.
-    Stopped,
-    /// The daemon is stopping.
-    Drained,
-    /// The row does not belong to this task any more: other nodes took this one for dead.
-    Disowned,
+    pub(super) below: Id,
+    pub(super) on_changed: Box<dyn Fn(&ByKind) + Send + Sync>,
 }
 
 /// A span of ids in which jobs were found.
@@ -74,7 +54,7 @@ struct IdSpan {
 /// What a portion's transaction wrote.
 enum PortionOutcome {
     Portion {
-        progress: Progress,
+        progress: OperationProgress,
         by_kind: ByKind,
         is_stopping: bool,
     },
@@ -103,7 +83,7 @@ impl AfterFailure {
             StoreError::Conflict(_) | StoreError::Constraint(_) | StoreError::Data(_) => {
                 if count > 1 { Self::Halve } else { Self::Skip }
             }
-            StoreError::Busy(_) if busy > BUSY_MAX => Self::GiveUp,
+            StoreError::Busy(_) if busy > OperationRun::BUSY_MAX => Self::GiveUp,
             StoreError::Busy(_) if busy > BUSY_AS_WHOLE_MAX && count > 1 => Self::Halve,
             StoreError::Busy(_)
             | StoreError::Full(_)
@@ -115,60 +95,11 @@ impl AfterFailure {
     }
 }
 
-impl OperationTask {
-    #[expect(clippy::too_many_arguments, reason = "each part of the task is given once")]
-    pub(super) fn new(
-        db: Database,
-        notices: Notices,
-        id: Id,
-        (action, statuses): (JobAction, Vec<JobStatus>),
-        (search, below): (Arc<Search>, Id),
-        total: u64,
-        stopping: CancellationToken,
-        on_changed: Box<dyn Fn(&ByKind) + Send + Sync>,
-    ) -> Self {
-        let progress = Progress::of(total);
-        Self { db, notices, id, action, statuses, search, below, progress, stopping, on_changed }
-    }
-
-    /// Does the work, and ends the row. Must run on the store runtime.
-    pub(super) async fn run(self) {
-        let (db, id, action, stopping) =
-            (self.db.clone(), self.id, self.action.as_str(), self.stopping.clone());
-        tracing::info!(operation.id = id, action, "an operation has started");
-        // A panic ends the work, and must not leave a row that seems to run.
-        let ended = db.on_runtime(async move { Box::pin(self.work()).await }).await;
-        let (status, error) = match ended {
-            Ok(WorkEnd::Done) => ("done", None),
-            Ok(WorkEnd::Stopped) => ("stopped", None),
-            Ok(WorkEnd::Drained) => ("stopped", Some(DAEMON_STOPPED.to_owned())),
-            Ok(WorkEnd::Disowned) => {
-                tracing::warn!(
-                    operation.id = id,
-                    "other nodes have ended an operation of this one"
-                );
-                return;
-            }
-            Err(error) => ("failed", Some(error.to_string())),
-        };
-        if let Some(error) = &error {
-            tracing::warn!(
-                operation.id = id,
-                action,
-                status,
-                error,
-                "an operation has ended early"
-            );
-        } else {
-            tracing::info!(operation.id = id, action, status, "an operation has ended");
-        }
-        end(&db, id, status, error, &stopping).await;
-    }
-
+impl JobsTask {
     /// Changes all jobs. Cancels the newest first, so that a job behind a head goes before the
     /// head. Retries the oldest first, so that jobs of a lead enter its line in the order of
     /// arrival.
-    async fn work(mut self) -> Result<WorkEnd, StoreError> {
+    pub(super) async fn work(mut self) -> Result<WorkEnd, StoreError> {
         let spans = match self.action {
             JobAction::Cancel => vec![IdSpan { from: 0, before: self.below }],
             JobAction::Retry => match self.spans().await? {
@@ -181,8 +112,8 @@ impl OperationTask {
                 return Ok(end);
             }
         }
-        let complete = self.progress.complete();
-        Ok(self.write(complete).await?.unwrap_or(WorkEnd::Done))
+        let complete = self.run.progress.complete(CHANGED);
+        Ok(self.run.write(complete).await?.unwrap_or(WorkEnd::Done))
     }
 
     /// The spans of ids in which there are jobs, the oldest first: one for each read, so that the
@@ -200,12 +131,12 @@ impl OperationTask {
             }
             let Some(next) = hits.next else { break };
             before = next;
-            let found = self.progress.of_total(total.max(self.progress.total));
-            if let Some(end) = self.write(found).await? {
+            let found = self.run.progress.of_total(total.max(self.run.progress.total));
+            if let Some(end) = self.run.write(found).await? {
                 return Ok(Err(end));
             }
         }
-        self.progress = self.progress.of_total(total);
+        self.run.progress = self.run.progress.of_total(total);
         spans.reverse();
         Ok(Ok(spans))
     }
@@ -223,7 +154,7 @@ impl OperationTask {
                 hits.ids.reverse();
             }
             if hits.ids.is_empty()
-                && let Some(end) = self.write(self.progress.clone()).await?
+                && let Some(end) = self.run.write(self.run.progress.clone()).await?
             {
                 return Ok(Some(end));
             }
@@ -243,7 +174,7 @@ impl OperationTask {
     async fn change(&mut self, ids: &[Id]) -> Result<Option<WorkEnd>, StoreError> {
         let (mut rest, mut busy) = (vec![ids.to_vec()], 0);
         while let Some(ids) = rest.pop() {
-            if self.stopping.is_cancelled() {
+            if self.run.is_draining() {
                 return Ok(Some(WorkEnd::Drained));
             }
             let began = Instant::now();
@@ -254,14 +185,16 @@ impl OperationTask {
                 }
                 Err(error) => {
                     busy = if matches!(error, StoreError::Busy(_)) { busy + 1 } else { 0 };
-                    tracing::debug!(operation.id = self.id, %error, "a portion of an operation failed");
+                    tracing::debug!(operation.id = self.run.id, %error, "a portion of an operation failed");
                     match AfterFailure::of(&error, ids.len(), busy) {
                         AfterFailure::Halve => {
                             let (first, second) = ids.split_at(ids.len() / 2);
                             rest.extend([second.to_vec(), first.to_vec()]);
                             None
                         }
-                        AfterFailure::Skip => self.write(self.progress.without_one()).await?,
+                        AfterFailure::Skip => {
+                            self.run.write(self.run.progress.skipping(CHANGED, 1)).await?
+                        }
                         AfterFailure::Wait => match self.wait_for_database().await? {
                             Ok(true) => None,
                             Ok(false) => {
@@ -277,7 +210,7 @@ impl OperationTask {
             if end.is_some() {
                 return Ok(end);
             }
-            self.pause(began.elapsed().min(PAUSE_MAX)).await;
+            self.run.pause_after(began.elapsed()).await;
         }
         Ok(None)
     }
@@ -285,8 +218,8 @@ impl OperationTask {
     /// Changes these jobs and writes the counts, in one transaction.
     async fn try_to_change(&self, ids: &[Id]) -> Result<PortionOutcome, StoreError> {
         let (ids, statuses, action, id) =
-            (ids.to_vec(), self.statuses.clone(), self.action, self.id);
-        let progress = self.progress.clone();
+            (ids.to_vec(), self.statuses.clone(), self.action, self.run.id);
+        let progress = self.run.progress.clone();
         let change = |db: Database| async move {
             db.write("by_hand", async |tx| {
                 let group = by_hand::change_group(&db, &tx, action, &ids, &statuses).await?;
@@ -305,7 +238,7 @@ impl OperationTask {
             })
             .await
         };
-        self.db.call(change).await
+        self.run.db.call(change).await
     }
 
     /// Notes what a transaction has written. `Some`: the work is over.
@@ -313,7 +246,7 @@ impl OperationTask {
         let PortionOutcome::Portion { progress, by_kind, is_stopping } = written else {
             return Some(WorkEnd::Disowned);
         };
-        self.progress = progress;
+        self.run.progress = progress;
         if !by_kind.is_empty() {
             (self.on_changed)(&by_kind);
             if self.action == JobAction::Retry {
@@ -324,70 +257,26 @@ impl OperationTask {
     }
 
     /// The next jobs before `before`. Waits while the database is away. `Err`: the work is over.
-    async fn find(&mut self, before: Id) -> Result<Result<Hits, WorkEnd>, StoreError> {
-        let mut busy = 0;
-        loop {
-            if self.stopping.is_cancelled() {
-                return Ok(Err(WorkEnd::Drained));
-            }
-            let error = match matching::find(&self.db, &self.search, before).await {
-                Ok(hits) => return Ok(Ok(hits)),
-                Err(error) => error,
-            };
-            busy = if matches!(error, StoreError::Busy(_)) { busy + 1 } else { 0 };
-            if !error.comes_back() || busy > BUSY_MAX {
-                return Err(error);
-            }
-            self.pause(AWAY_PAUSE).await;
-        }
-    }
-
-    /// Writes these counts. Waits while the database is away. `Some`: the work is over.
-    async fn write(&mut self, progress: Progress) -> Result<Option<WorkEnd>, StoreError> {
-        let mut busy = 0;
-        loop {
-            let (id, next) = (self.id, progress.clone());
-            let write = |db: Database| async move {
-                db.write("by_hand", async |tx| {
-                    let is_stopping = rows::write_progress(&tx, db.node(), id, &next).await?;
-                    tx.commit(is_stopping).await
-                })
-                .await
-            };
-            let error = match self.db.call(write).await {
-                Ok(Some(is_stopping)) => {
-                    self.progress = progress;
-                    return Ok(is_stopping.then_some(WorkEnd::Stopped));
-                }
-                Ok(None) => return Ok(Some(WorkEnd::Disowned)),
-                Err(error) => error,
-            };
-            busy = if matches!(error, StoreError::Busy(_)) { busy + 1 } else { 0 };
-            if !error.comes_back() || busy > BUSY_MAX {
-                return Err(error);
-            }
-            if self.stopping.is_cancelled() {
-                return Ok(Some(WorkEnd::Drained));
-            }
-            self.pause(AWAY_PAUSE).await;
-        }
+    async fn find(&self, before: Id) -> Result<Result<Hits, WorkEnd>, StoreError> {
+        let (db, search) = (&self.run.db, &self.search);
+        self.run.read(|| matching::find(db, search, before)).await
     }
 
     /// Waits until the database answers. True if the portion was committed before the connection
     /// was lost: then its counts are in the row. `Err`: the work is over.
     async fn wait_for_database(&mut self) -> Result<Result<bool, WorkEnd>, StoreError> {
         loop {
-            self.pause(AWAY_PAUSE).await;
-            if self.stopping.is_cancelled() {
+            self.run.pause(AWAY_PAUSE).await;
+            if self.run.is_draining() {
                 return Ok(Err(WorkEnd::Drained));
             }
-            let id = self.id;
-            match self.db.call(|db| async move { rows::one(db.api(), id).await }).await {
+            let id = self.run.id;
+            match self.run.db.call(|db| async move { rows::one(db.api(), id).await }).await {
                 Ok(Some(row)) => {
                     let stored = rows::progress_of(&row);
-                    let was_committed = stored.decided() > self.progress.decided();
+                    let was_committed = stored.decided() > self.run.progress.decided();
                     if was_committed {
-                        self.progress = stored;
+                        self.run.progress = stored;
                     }
                     return Ok(Ok(was_committed));
                 }
@@ -395,39 +284,6 @@ impl OperationTask {
                 Err(error) if error.comes_back() => {}
                 Err(error) => return Err(error),
             }
-        }
-    }
-
-    /// Waits, but not for a daemon that stops.
-    async fn pause(&self, pause: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = self.stopping.cancelled() => {}
-        }
-    }
-}
-
-/// Ends the row of an operation, and tries again while the database is away. If the daemon stops
-/// meanwhile, the row is ended as that of a node that went down.
-pub(super) async fn end(
-    db: &Database,
-    id: Id,
-    status: &'static str,
-    error: Option<String>,
-    stopping: &CancellationToken,
-) {
-    loop {
-        let error = error.clone();
-        let ended =
-            db.call(|db| async move { rows::end(&db, id, status, error.as_deref()).await }).await;
-        let Err(error) = ended else { return };
-        if !error.comes_back() || stopping.is_cancelled() {
-            tracing::error!(operation.id = id, %error, "the end of an operation could not be written");
-            return;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AWAY_PAUSE) => {}
-            () = stopping.cancelled() => {}
         }
     }
 }
@@ -456,7 +312,7 @@ mod tests {
         }
         let busy = StoreError::Busy(text());
         assert_eq!(AfterFailure::of(&busy, 500, BUSY_AS_WHOLE_MAX + 1), AfterFailure::Halve);
-        assert_eq!(AfterFailure::of(&busy, 1, BUSY_MAX), AfterFailure::Wait);
-        assert_eq!(AfterFailure::of(&busy, 500, BUSY_MAX + 1), AfterFailure::GiveUp);
+        assert_eq!(AfterFailure::of(&busy, 1, OperationRun::BUSY_MAX), AfterFailure::Wait);
+        assert_eq!(AfterFailure::of(&busy, 500, OperationRun::BUSY_MAX + 1), AfterFailure::GiveUp);
     }
 }
