@@ -38,7 +38,7 @@ enum PathScope<'a> {
 fn scope_of(path: &str) -> PathScope<'_> {
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();
     match words[..] {
-        ["jobs", "retry" | "cancel"] => PathScope::List,
+        ["jobs", "retry" | "cancel"] | ["quarantine", "replay" | "discard"] => PathScope::List,
         ["jobs", id, ..] => PathScope::Thing("job", id),
         ["leads", id, ..] => PathScope::Thing("lead", id),
         ["messages", id] => PathScope::Thing("message", id),
@@ -154,7 +154,9 @@ mod tests {
             ("/jobs/7", PathScope::Thing("job", "7")),
             ("/jobs/7/explain", PathScope::Thing("job", "7")),
             ("/leads/7/opt-out", PathScope::Thing("lead", "7")),
-            ("/quarantine/7/group", PathScope::Thing("quarantine", "7")),
+            ("/quarantine/replay", PathScope::List),
+            ("/quarantine/discard", PathScope::List),
+            ("/quarantine/7/replay", PathScope::Thing("quarantine", "7")),
             ("/operations/7/cancel", PathScope::Thing("operation", "7")),
             ("/clients/acme", PathScope::Client("acme")),
             ("/sessions/7", PathScope::Own),

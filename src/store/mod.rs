@@ -71,7 +71,7 @@ pub use self::{
     ledger::{Ledger, Settlement, Transition},
     model_calls::ModelCalls,
     operations::{
-        ByKind, MatchingJobs, NewOperation, OperationAction, OperationError,
+        ByKind, MatchingItems, MatchingJobs, NewOperation, OperationAction, OperationError,
         OperationFilter, OperationProgress, OperationRow, OperationRun, Operations,
         QuarantineAction, StartedOperation, WorkEnd,
     },

@@ -49,6 +49,7 @@ mod model;
 mod nodes;
 mod openapi;
 mod operations;
+mod operations_on_quarantine;
 mod overrides;
 mod own_daemon;
 mod poolers;

@@ -23,7 +23,7 @@ const WAITING: &str = "SMS_INBOUND_POST_PROCESS";
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n\
     [supervisor]\nheartbeat = \"200ms\"\nlease = \"1s\"\n";
 const MANY: i64 = 10_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon on whose database jobs of the client `many` wait.
 async fn start(place: &Place, count: i64) -> (Daemon, Peek) {
@@ -34,14 +34,14 @@ async fn start(place: &Place, count: i64) -> (Daemon, Peek) {
     (daemon, db)
 }
 
-async fn get(daemon: &Daemon, path: &str) -> Answer {
+pub async fn get(daemon: &Daemon, path: &str) -> Answer {
     let answer = ask(daemon.api(Method::GET, path)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer
 }
 
 /// What a `POST` for many jobs is answered.
-async fn change(daemon: &Daemon, path: &str, filter: &Value) -> Value {
+pub async fn change(daemon: &Daemon, path: &str, filter: &Value) -> Value {
     let answer = ask(daemon.api(Method::POST, path).json(filter)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body
@@ -51,12 +51,12 @@ fn many() -> Value {
     json!({"kind": WAITING, "client": "many"})
 }
 
-async fn operation(daemon: &Daemon, id: &str) -> Value {
+pub async fn operation(daemon: &Daemon, id: &str) -> Value {
     get(daemon, &format!("/operations/{id}")).await.body
 }
 
 /// The operation, once it is as far as `is`.
-async fn operation_that(daemon: &Daemon, id: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub async fn operation_that(daemon: &Daemon, id: &str, is: impl Fn(&Value) -> bool) -> Value {
     eventually(PATIENCE, async || {
         let operation = operation(daemon, id).await;
         is(&operation).then_some(operation)
@@ -64,7 +64,7 @@ async fn operation_that(daemon: &Daemon, id: &str, is: impl Fn(&Value) -> bool) 
     .await
 }
 
-fn number(object: &Value, name: &str) -> i64 {
+pub fn number(object: &Value, name: &str) -> i64 {
     object[name].as_i64().unwrap_or_else(|| panic!("no number `{name}` in {object}"))
 }
 
@@ -77,13 +77,13 @@ fn command(daemon: &Daemon, args: &[&str]) -> Command {
     command
 }
 
-fn postroom(daemon: &Daemon, args: &[&str]) -> Output {
+pub fn postroom(daemon: &Daemon, args: &[&str]) -> Output {
     command(daemon, args).output().unwrap()
 }
 
 /// What a command printed to stdout and to stderr.
 #[track_caller]
-fn ends_with(code: i32, output: &Output) -> (String, String) {
+pub fn ends_with(code: i32, output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "stdout: {out}\nstderr: {err}");

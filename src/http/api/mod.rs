@@ -52,7 +52,10 @@ pub(super) use self::{
     nodes::{NodeDetailJson, SILENT_MAX as NODE_SILENT_MAX, compared as compared_nodes},
     overview::{KindCount, by_kind},
     pools::note_in,
-    quarantine::{QUARANTINE_STATUSES, discard_item, replay_item, try_replay},
+    quarantine::{
+        QUARANTINE_STATUSES, discard_item, held_filter, matching_items, replay_item,
+        start_on_items, try_replay,
+    },
     query::{Query, parse_id},
     received::{ReceivedItem, ReceivedJson, ReceivedQuery, outcome_of},
     stopping::{SENDING_MAX, StopJson},
@@ -91,7 +94,7 @@ pub(super) struct ApiState {
     desk: Desk,
     /// Keeps who changed what.
     audit: Audit,
-    /// Changes all jobs that match a filter.
+    /// Changes all jobs, or all held webhooks, that match a filter.
     operations: Operations,
     /// The configuration that applies now.
     config: Live,

@@ -1,4 +1,5 @@
-//! `/jobs/retry`, `/jobs/cancel` and `/operations`: one action on all jobs that match a filter.
+//! `/operations`, and what makes them: `/jobs/retry` and `/jobs/cancel`. Those on held webhooks are
+//! made by `/quarantine`.
 
 use super::{
     ApiResult, ApiState,
@@ -13,13 +14,16 @@ use crate::{
     http::{
         admin::{self, body_problem},
         openapi::{
-            ApiEndpoint, ApiParameter, CURSOR, DRY_RUN, JobActionWord, LIMIT, OperationStatusWord,
-            Takes, get, post,
+            ApiEndpoint, ApiParameter, CURSOR, DRY_RUN, LIMIT, OperationActionWord,
+            OperationStatusWord, Takes, get, post,
         },
         operator::Operator,
         problem::{Cause, Problem},
     },
-    store::{ByKind, JobAction, JobFilter, MatchingJobs, OperationFilter, OperationRow},
+    store::{
+        ByKind, JobAction, JobFilter, MatchingJobs, NewOperation, OperationAction, OperationFilter,
+        OperationRow, StartedOperation,
+    },
 };
 use actix_web::{Error, HttpRequest, web};
 use schemars::JsonSchema;
@@ -30,12 +34,15 @@ use std::{collections::BTreeMap, time::Duration};
 /// The parameters of the list.
 const PARAMETERS: [ApiParameter; 4] = [
     ApiParameter::new("status", Takes::Words(|| OPERATION_STATUSES.to_vec())),
-    ApiParameter::new("action", Takes::Words(|| JobAction::ALL.map(JobAction::as_str).to_vec())),
+    ApiParameter::new(
+        "action",
+        Takes::Words(|| OperationAction::ALL.map(OperationAction::as_str).to_vec()),
+    ),
     LIMIT,
     CURSOR,
 ];
 
-/// Operations: one action on many jobs.
+/// Operations: one action on many jobs or held webhooks.
 pub(super) fn endpoints() -> Vec<ApiEndpoint> {
     vec![
         post("/jobs/retry", retry_jobs)
@@ -43,13 +50,13 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
             .takes(&[DRY_RUN])
             .reads(&FILTERS)
             .may_conflict()
-            .answers::<BulkJson<'_>>(),
+            .answers::<BulkJson<JobJson<'_>>>(),
         post("/jobs/cancel", cancel_jobs)
             .says("Cancels all jobs that match")
             .takes(&[DRY_RUN])
             .reads(&FILTERS)
             .may_conflict()
-            .answers::<BulkJson<'_>>(),
+            .answers::<BulkJson<JobJson<'_>>>(),
         get("/operations", list)
             .says("Operations, newest first")
             .takes(&PARAMETERS)
@@ -66,7 +73,7 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
 const BODY_MAX_BYTES: usize = 262_144;
 /// The states of an operation.
 pub(in crate::http) const OPERATION_STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
-/// A request waits for the end of an operation on at most this many jobs: one transaction.
+/// A request waits for the end of an operation on at most this many jobs or webhooks.
 const SMALL_MAX: u64 = 500;
 /// How long a request waits for that.
 const SMALL_WAIT: Duration = Duration::from_secs(5);
@@ -94,7 +101,7 @@ pub(super) async fn list(state: web::Data<ApiState>, request: HttpRequest) -> Ap
     let query = Query::parse(&request, &PARAMETERS)?;
     let filter = OperationFilter {
         status: query.one_of("status", &OPERATION_STATUSES)?,
-        action: query.one_of("action", &JobAction::ALL.map(JobAction::as_str))?,
+        action: query.one_of("action", &OperationAction::ALL.map(OperationAction::as_str))?,
     };
     let page = state.operations.list(filter, query.limit()?, query.cursor()?).await?;
     let items = page.items.iter().map(OperationJson::of).collect();
@@ -148,7 +155,8 @@ pub(in crate::http) async fn stop_one(
     let mut entry = operator.did("operation.stop", id);
     let (done, total) = (operation.done, operation.total);
     entry.old_value = Some(operation.filter.clone());
-    entry.new_value = Some(format!("{} of {total} jobs: stop at {done}", operation.action));
+    let noun = OperationAction::named(&operation.action).map_or("job", OperationAction::noun);
+    entry.new_value = Some(format!("{} of {total} {noun}s: stop at {done}", operation.action));
     state.record(entry).await;
     Ok(operation)
 }
@@ -177,16 +185,35 @@ pub(in crate::http) async fn start(
         }
     };
     let text = filter_json(filter).to_string();
-    let started =
-        state.operations.start(matching, text.clone(), operator.name.clone(), on_changed).await?;
+    let plan = NewOperation {
+        action: OperationAction::Jobs(action),
+        total: matching.count,
+        filter: text.clone(),
+        by: operator.name.clone(),
+    };
+    let started = state.operations.start(matching, text, operator.name.clone(), on_changed).await?;
+    Ok(begun(state, started, &plan, operator, matching.is_exact).await)
+}
+
+/// Notes in the audit log that an operation was started, and waits for its end if it is small.
+/// Returns its id.
+pub(super) async fn begun(
+    state: &ApiState,
+    started: StartedOperation,
+    plan: &NewOperation,
+    operator: Operator,
+    is_exact: bool,
+) -> Id {
+    let NewOperation { action, total, filter, by: _ } = plan;
     let mut entry = operator.did("operation.start", started.id);
-    let (least, count) = (if matching.is_exact { "" } else { "at least " }, matching.count);
-    entry.new_value = Some(format!("{} {least}{count} jobs: {text}", action.as_str()));
+    let (least, word, noun) =
+        (if is_exact { "" } else { "at least " }, action.as_str(), action.noun());
+    entry.new_value = Some(format!("{word} {least}{total} {noun}s: {filter}"));
     state.record(entry).await;
-    if matching.count <= SMALL_MAX {
+    if *total <= SMALL_MAX {
         tokio::time::timeout(SMALL_WAIT, started.task).await.ok();
     }
-    Ok(started.id)
+    started.id
 }
 
 /// Counts the jobs that match, and starts an operation on them if it is not a dry run.
@@ -197,30 +224,35 @@ async fn change(
     request: &HttpRequest,
 ) -> ApiResult {
     // 1. Read what is asked for.
-    let query = Query::parse(request, &[DRY_RUN])?;
-    let is_dry_run = query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned());
+    let is_dry_run = is_dry_run(request)?;
     let filter = filter_in(state, request, body).await?;
     // 2. Count.
     let matching = matching(state, action, filter.clone()).await?;
-    if is_dry_run {
-        return objects::object(BulkJson::of(&matching));
-    }
-    if matching.count == 0 && matching.is_exact {
-        return objects::object(BulkJson { examples: Vec::new(), ..BulkJson::of(&matching) });
+    let examples = matching.examples.iter().map(JobJson::of).collect();
+    let counted = BulkJson::of(matching.count, matching.is_exact, examples);
+    if is_dry_run || counted.is_nothing() {
+        return objects::object(counted);
     }
     // 3. Start, and tell how far it is.
     let id = start(state, &matching, &filter, Operator::of(request)).await?;
-    let mut answer = BulkJson {
-        operation_id: Some(RowKey(id)),
-        status: Some("running".to_owned()),
-        examples: Vec::new(),
-        ..BulkJson::of(&matching)
-    };
-    if let Some(seen) = state.operations.show(id).await?.filter(|it| it.status != "running") {
-        answer.count = seen.done.unsigned_abs();
-        answer.status = Some(seen.status);
-    }
-    objects::object(answer)
+    objects::object(counted.started(state, id).await?)
+}
+
+/// True if a request asks only for a count.
+///
+/// # Errors
+/// 400 for another query.
+pub(super) fn is_dry_run(request: &HttpRequest) -> Result<bool, Problem> {
+    let query = Query::parse(request, &[DRY_RUN])?;
+    Ok(query.one_of("dry_run", &["true", "false"])?.contains(&"true".to_owned()))
+}
+
+/// The body of a request that has a filter.
+///
+/// # Errors
+/// 413 or 400 if it cannot be read.
+pub(super) fn body_of(body: Result<web::Bytes, Error>) -> Result<web::Bytes, Problem> {
+    body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))
 }
 
 /// The filter in a body.
@@ -232,7 +264,7 @@ async fn filter_in(
     request: &HttpRequest,
     body: Result<web::Bytes, Error>,
 ) -> Result<JobFilter, Problem> {
-    let body = body.map_err(|error| body_problem(&error, BODY_MAX_BYTES))?;
+    let body = body_of(body)?;
     let query = Query::from_json(&body, &FILTERS)?.limited(&admin::admit(request).await?);
     let filter = jobs::filter(state, &query).await?;
     must_select(&filter)?;
@@ -253,23 +285,28 @@ fn filter_json(filter: &JobFilter) -> Value {
     let JobFilter { status, state, kind, client, lead, id, error } = filter;
     let status = status.iter().map(|it| it.as_str()).chain(state.iter().map(|it| it.as_str()));
     let texts = |ids: &[Id]| ids.iter().map(ToString::to_string).collect::<Vec<String>>();
-    let fields = [
+    set_fields([
         ("status", json!(status.collect::<Vec<&str>>())),
         ("kind", json!(kind)),
         ("client", json!(client)),
         ("lead", json!(texts(lead))),
         ("id", json!(texts(id))),
         ("error", json!(error)),
-    ];
+    ])
+}
+
+/// The fields that have values, as an object.
+pub(super) fn set_fields<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let is_set = |(_, values): &(&str, Value)| values.as_array().is_some_and(|it| !it.is_empty());
     let set = fields.into_iter().filter(is_set).map(|(name, values)| (name.to_owned(), values));
     Value::Object(set.collect::<Map<_, _>>())
 }
 
-/// The answer to a request for many jobs.
+/// The answer to a request for many jobs, or for many held webhooks.
 #[derive(Debug, JsonSchema, Serialize)]
-struct BulkJson<'a> {
-    /// How many jobs match. Once the operation has ended: how many it has changed.
+#[schemars(rename = "BulkOf{T}")]
+pub(super) struct BulkJson<T> {
+    /// How many match. Once the operation has ended: how many it has changed.
     count: u64,
     /// False if counting was given up: there may be more.
     exact: bool,
@@ -277,26 +314,44 @@ struct BulkJson<'a> {
     operation_id: Option<RowKey>,
     #[schemars(with = "Option<OperationStatusWord>")]
     status: Option<String>,
-    /// Some of the jobs that match; for a dry run only.
-    examples: Vec<JobJson<'a>>,
+    /// Some of those that match; for a dry run only.
+    examples: Vec<T>,
 }
 
-impl<'a> BulkJson<'a> {
-    fn of(matching: &'a MatchingJobs) -> Self {
-        Self {
-            count: matching.count,
-            exact: matching.is_exact,
-            operation_id: None,
-            status: None,
-            examples: matching.examples.iter().map(JobJson::of).collect(),
+impl<T> BulkJson<T> {
+    /// Of so many, before an operation has begun.
+    pub(super) const fn of(count: u64, exact: bool, examples: Vec<T>) -> Self {
+        Self { count, exact, operation_id: None, status: None, examples }
+    }
+
+    /// True if nothing matches.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.count == 0 && self.exact
+    }
+
+    /// The same once the operation with this id was started: how far it is.
+    ///
+    /// # Errors
+    /// If the database is away.
+    pub(super) async fn started(self, state: &ApiState, id: Id) -> Result<Self, Problem> {
+        let mut answer = Self {
+            operation_id: Some(RowKey(id)),
+            status: Some("running".to_owned()),
+            examples: Vec::new(),
+            ..self
+        };
+        if let Some(seen) = state.operations.show(id).await?.filter(|it| it.status != "running") {
+            answer.count = seen.done.unsigned_abs();
+            answer.status = Some(seen.status);
         }
+        Ok(answer)
     }
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
 struct OperationJson<'a> {
     id: RowKey,
-    #[schemars(with = "JobActionWord")]
+    #[schemars(with = "OperationActionWord")]
     action: &'a str,
     #[schemars(with = "BTreeMap<String, Vec<String>>")]
     filter: StoredJson<'a>,
@@ -307,7 +362,7 @@ struct OperationJson<'a> {
     total: i64,
     done: i64,
     skipped: i64,
-    /// Why jobs were skipped: an object from reason to count.
+    /// Why some were skipped: an object from reason to count.
     #[schemars(with = "BTreeMap<String, u64>")]
     reasons: StoredJson<'a>,
     error: Option<&'a str>,

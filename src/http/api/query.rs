@@ -74,7 +74,7 @@ impl Query {
         let mut pairs = Vec::with_capacity(fields.len());
         for (name, value) in fields {
             match value {
-                Value::Null => pairs.push((name, String::new())),
+                Value::Null => must_know(&name, known, "field")?,
                 Value::String(text) => pairs.push((name, text)),
                 Value::Array(items) => {
                     for (at, item) in items.iter().enumerate() {
@@ -109,12 +109,7 @@ impl Query {
         what: &str,
     ) -> Result<Self, Problem> {
         for (name, value) in &pairs {
-            if !known.iter().any(|it| it.as_ref() == name) {
-                let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                let detail = format!("unknown {what} `{name}`; known here: {known}");
-                return Err(Problem::bad_request(name, detail));
-            }
+            must_know(name, known, what)?;
             if value.split(',').any(is_too_long) {
                 return Err(too_long(name));
             }
@@ -151,6 +146,16 @@ impl Query {
     pub(in crate::http) fn values(&self, name: &str) -> Vec<String> {
         let parts = self.texts(name).flat_map(|it| it.split(','));
         parts.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The texts given for `name`, each as it is: commas do not part it, and an empty one counts.
+    ///
+    /// # Errors
+    /// 400 for one that is too long.
+    pub(in crate::http) fn whole(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let texts = self.0.iter().filter(|it| it.0 == name).map(|it| &it.1);
+        let checked = texts.map(|it| if is_too_long(it) { Err(too_long(name)) } else { Ok(it) });
+        checked.map(|it| it.cloned()).collect()
     }
 
     /// The values given for `name`, parsed.
@@ -228,6 +233,17 @@ impl Query {
     }
 }
 
+/// Refuses a name that is none of those known.
+fn must_know<K: AsRef<str>>(name: &str, known: &[K], what: &str) -> Result<(), Problem> {
+    if known.iter().any(|it| it.as_ref() == name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let detail = format!("unknown {what} `{name}`; known here: {known}");
+    Err(Problem::bad_request(name, detail))
+}
+
 fn is_too_long(value: &str) -> bool {
     value.trim().chars().nth(VALUE_CHARS_MAX).is_some()
 }
@@ -296,8 +312,10 @@ mod tests {
     fn an_unknown_name_is_refused_by_name() {
         let problem = Query::from_text("status=a&stauts=b", KNOWN).unwrap_err();
         assert!(problem.to_string().contains("`stauts`"), "{problem}");
-        let problem = Query::from_json(br#"{"clients": "a"}"#, KNOWN).unwrap_err();
-        assert!(problem.to_string().contains("`clients`"), "{problem}");
+        for json in [r#"{"clients": "a"}"#, r#"{"clients": null}"#] {
+            let problem = Query::from_json(json.as_bytes(), KNOWN).unwrap_err();
+            assert!(problem.to_string().contains("`clients`"), "{problem}");
+        }
     }
 
     #[test]
@@ -311,6 +329,18 @@ mod tests {
         let query = Query::from_json(json, KNOWN).unwrap();
         assert_eq!(query.values("status"), ["failed", "cancelled"]);
         assert!(query.values("lead").is_empty());
+    }
+
+    #[test]
+    fn a_whole_text_keeps_its_commas_and_may_be_empty() {
+        let query = parse("q=a,%20b&q=&status=x");
+        assert_eq!(query.whole("q").unwrap(), ["a, b", ""]);
+        assert!(query.whole("lead").unwrap().is_empty());
+        let of = |json: &[u8]| Query::from_json(json, KNOWN).unwrap().whole("q").unwrap();
+        assert_eq!(of(br#"{"q": ["a,b", ""]}"#), ["a,b", ""]);
+        assert_eq!(of(br#"{"q": ""}"#), [""]);
+        assert!(of(br#"{"q": null}"#).is_empty(), "null is as good as not given");
+        assert!(parse(&format!("q={}", "a,".repeat(101))).whole("q").is_err());
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(super) use self::{
     },
     words::{
         ActorStateWord, ActorTypeWord, AutoReplyWord, DeliveryStatusWord, DirectionWord,
-        DraftStatusWord, GateDecisionWord, JobActionWord, JobStateWord, JobStatusWord,
-        LeadStatusWord, ModelCallFeatureWord, ModelCallStatusWord, OperationStatusWord,
+        DraftStatusWord, GateDecisionWord, JobStateWord, JobStatusWord, LeadStatusWord,
+        ModelCallFeatureWord, ModelCallStatusWord, OperationActionWord, OperationStatusWord,
         OptOutSourceWord, OutcomeWord, OverallStateWord, PoolStateWord, ProblemTypeWord,
         QuarantineStatusWord, ReadyWord, ReceivedOutcomeWord, RoleWord, SentimentWord,
         SeverityWord, SourceWord, UserRoleWord,

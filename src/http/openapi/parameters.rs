@@ -26,6 +26,8 @@ pub(in crate::http) struct ApiParameter {
 pub(in crate::http) enum Takes {
     /// A text of at most so many characters.
     Text(usize),
+    /// Texts of at most so many characters, which may have commas.
+    Texts(usize),
     /// Names, which may be unknown here.
     Names,
     /// An id.
@@ -117,9 +119,10 @@ impl ApiParameter {
         if let Some(fields) = spelled.as_object_mut() {
             if self.takes.is_several() && !is_of_path {
                 fields.insert("schema".to_owned(), json!({"type": "array", "items": one}));
-                // Several values are separated by commas.
+                // Several values are separated by commas, unless each may have some.
                 fields.insert("style".to_owned(), "form".into());
-                fields.insert("explode".to_owned(), false.into());
+                let is_repeated = matches!(self.takes, Takes::Texts(_));
+                fields.insert("explode".to_owned(), is_repeated.into());
             } else {
                 fields.insert("schema".to_owned(), one);
             }
@@ -134,6 +137,7 @@ impl ApiParameter {
     fn description(&self) -> Option<&'static str> {
         Some(match (self.name, self.takes) {
             ("cursor", _) => "The `next_cursor` of the page before.",
+            ("event_type", _) => "The provider's name of the event; an empty text: without a name.",
             ("dry_run", _) => "Says what would be done, and changes nothing.",
             ("node", _) => "The node that the change is for; all nodes if it is left out.",
             (_, Takes::Instant) => "A time, or a duration back from now such as `4h`.",
@@ -191,7 +195,15 @@ pub(super) fn body_schema(fields: &[ApiParameter], vocabulary: &Vocabulary) -> V
 
 impl Takes {
     const fn is_several(self) -> bool {
-        matches!(self, Self::Names | Self::Ids | Self::Words(_) | Self::Channels | Self::Kinds)
+        matches!(
+            self,
+            Self::Texts(_)
+                | Self::Names
+                | Self::Ids
+                | Self::Words(_)
+                | Self::Channels
+                | Self::Kinds
+        )
     }
 
     /// The schema of one value.
@@ -199,7 +211,7 @@ impl Takes {
         let words = |words: Vec<&str>| json!({"type": "string", "enum": words});
         match self {
             // No database keeps a NUL.
-            Self::Text(most) => {
+            Self::Text(most) | Self::Texts(most) => {
                 json!({"type": "string", "maxLength": most, "pattern": r"^[^\u0000]*$"})
             }
             Self::Names => json!({

@@ -15,7 +15,7 @@ use crate::{
         api::{QUARANTINE_STATUSES, operations::OPERATION_STATUSES},
         problem::Cause,
     },
-    store::{DRAFT_STATUSES, JobAction},
+    store::{DRAFT_STATUSES, OperationAction},
     telemetry::board::{ActorState, ActorType},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -62,8 +62,6 @@ words! {
         GateDecision::Skip,
     ]
     .map(GateDecision::as_str);
-    /// What is done to many jobs.
-    JobActionWord as "JobAction": JobAction::ALL.map(JobAction::as_str);
     /// The status of a job and, of one that waits, what it waits for.
     JobStateWord as "JobState": JobState::ALL.map(JobState::as_str);
     /// The status of a job.
@@ -75,6 +73,8 @@ words! {
         ModelCallFeature::ALL.map(ModelCallFeature::as_str);
     /// How a model's server answered.
     ModelCallStatusWord as "ModelCallStatus": ModelCallStatus::ALL.map(ModelCallStatus::as_str);
+    /// What an operation does.
+    OperationActionWord as "OperationAction": OperationAction::ALL.map(OperationAction::as_str);
     /// How an operation stands.
     OperationStatusWord as "OperationStatus": OPERATION_STATUSES;
     /// By what a lead opted out.

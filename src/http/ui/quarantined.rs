@@ -314,6 +314,7 @@ pub(super) async fn change_group(
         status: vec!["held".to_owned()],
         client: vec![like.client_id.clone()],
         channel: vec![like.channel.clone()],
+        ..QuarantineFilter::default()
     };
     let held = visit.api().quarantined(filter, GROUPED_MAX, None).await?.items;
     let alike: Vec<Id> =

@@ -26,7 +26,7 @@ mod opt_outs;
 mod overview;
 mod people;
 mod portions;
-mod quarantine;
+pub(in crate::store) mod quarantine;
 mod received;
 mod search;
 mod sought;

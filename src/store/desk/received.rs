@@ -226,9 +226,9 @@ async fn newest(
 
 fn in_quarantine(filter: &ReceivedFilter) -> QuarantineFilter {
     QuarantineFilter {
-        status: Vec::new(),
         client: filter.client.clone(),
         channel: filter.channel.clone(),
+        ..QuarantineFilter::default()
     }
 }
 

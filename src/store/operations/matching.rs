@@ -3,9 +3,10 @@
 use crate::domain::Id;
 use crate::store::{
     desk::{
-        JobFilter, JobView, Page,
+        JobFilter, JobView, ListedQuarantine, Page, QuarantineFilter,
         by_hand::JobAction,
         jobs::{self, Hits, Search},
+        quarantine::{self, QuarantineSearch},
     },
     engine::{Database, StoreError},
 };
@@ -36,6 +37,50 @@ pub struct MatchingJobs {
     pub(super) filter: Option<JobFilter>,
     /// All their ids are below this one.
     pub(super) below: Id,
+}
+
+/// The held webhooks that an action would change.
+#[derive(Clone, Debug)]
+pub struct MatchingItems {
+    /// How many there are.
+    pub count: u64,
+    /// False if there may be more.
+    pub is_exact: bool,
+    /// The newest of them, at most three.
+    pub examples: Vec<ListedQuarantine>,
+    search: Arc<QuarantineSearch>,
+    /// All their ids are below this one.
+    below: Id,
+}
+
+impl MatchingItems {
+    /// Counts the held items with ids below `below` that match.
+    pub(super) async fn count(
+        db: &Database,
+        filter: QuarantineFilter,
+        below: Id,
+    ) -> Result<Self, StoreError> {
+        let search = db.call(|db| async move { QuarantineSearch::held(db.api(), filter).await });
+        let search = Arc::new(search.await?);
+        let counted = CountedIds::of(below, |before| {
+            let search = search.clone();
+            db.call(move |db| async move { search.newest(db.api(), before).await })
+        })
+        .await?;
+        let CountedIds { count, is_exact, newest } = counted;
+        let examples = if newest.is_empty() {
+            Vec::new()
+        } else {
+            db.call(|db| async move { quarantine::listed(db.api(), newest).await }).await?
+        };
+        Ok(Self { count, is_exact, examples, search, below })
+    }
+
+    /// The next of them behind `after` that are held, the oldest first.
+    pub(super) async fn behind(&self, db: &Database, after: Id) -> Result<Page<Id>, StoreError> {
+        let (search, below) = (self.search.clone(), self.below);
+        db.call(|db| async move { search.oldest(db.api(), after, below).await }).await
+    }
 }
 
 /// What was counted from the newest to the oldest.

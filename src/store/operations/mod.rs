@@ -25,7 +25,7 @@ mod run;
 pub use self::{
     action::{OperationAction, QuarantineAction},
     jobs_task::ByKind,
-    matching::MatchingJobs,
+    matching::{MatchingItems, MatchingJobs},
     progress::OperationProgress,
     rows::{OperationFilter, OperationRow},
     run::{OperationRun, WorkEnd},
@@ -36,7 +36,7 @@ use self::{
     jobs_task::JobsTask,
     places::{AT_ONCE_MAX, PlaceOfOperation},
 };
-use super::desk::{JobFilter, Page, by_hand::JobAction, jobs::Search};
+use super::desk::{JobFilter, Page, QuarantineFilter, by_hand::JobAction, jobs::Search};
 use crate::{
     domain::Id,
     store::{
@@ -141,6 +141,32 @@ impl Operations {
             JobsTask { run, notices, action, statuses, search, below, on_changed }.work()
         };
         Ok(self.start_in(place, plan, work).await?)
+    }
+
+    /// Counts the held items that match, whatever status the filter names, and shows the newest of
+    /// them. The count takes at most some seconds; then it is a lower bound.
+    ///
+    /// # Errors
+    /// If the database is unreachable or busy.
+    pub async fn matching_items(
+        &self,
+        filter: QuarantineFilter,
+    ) -> Result<MatchingItems, StoreError> {
+        let below = self.db.next_id();
+        MatchingItems::count(&self.db, filter, below).await
+    }
+
+    /// The next items behind the id `after` that were counted and are held, the oldest first. Items
+    /// that were stored after the count are not found.
+    ///
+    /// # Errors
+    /// If the database is unreachable or busy.
+    pub async fn items_behind(
+        &self,
+        matching: &MatchingItems,
+        after: Id,
+    ) -> Result<Page<Id>, StoreError> {
+        matching.behind(&self.db, after).await
     }
 
     /// Starts an operation whose work is done by `work`. It runs on the store runtime, and its row

@@ -132,6 +132,7 @@ on_both_databases! {
                         status: owned(status),
                         client: owned(client),
                         channel: owned(channel),
+                        ..QuarantineFilter::default()
                     };
                     let found = all_pages(async |cursor| {
                         let page = db.store.desk().quarantine(filter.clone(), LIMIT, cursor).await;
@@ -148,6 +149,53 @@ on_both_databases! {
                 }
             }
         }
+    }
+
+    async fn quarantined_items_are_listed_by_event_and_reason(db: Fixture) {
+        filled::fill(&db, 1, 230).await;
+        db.execute("update quarantine set event_type = 'Paged' where id % 7 = 0").await;
+        db.execute("update quarantine set reason = 'missing_field a, b' where id % 21 = 0").await;
+        for client in CLIENTS {
+            for event in [&[][..], &["Paged"], &[""], &["Paged", ""], &["nothing"]] {
+                for reason in [&[][..], &["missing_field a, b"], &["unknown_event", "other"]] {
+                    let filter = QuarantineFilter {
+                        client: owned(client),
+                        event_type: owned(event),
+                        reason: owned(reason),
+                        ..QuarantineFilter::default()
+                    };
+                    let found = all_pages(async |cursor| {
+                        let page = db.store.desk().quarantine(filter.clone(), LIMIT, cursor).await;
+                        ids_of(page.unwrap(), |it| it.id)
+                    })
+                    .await;
+                    let sql = format!(
+                        "select cast(id as text) as found from quarantine where id > 0{}{}{} order by id desc",
+                        one_of("client_id", client),
+                        one_of("coalesce(event_type, '')", event),
+                        one_of("reason", reason)
+                    );
+                    assert_eq!(found, plainly(&db, &sql).await, "{filter:?}");
+                }
+            }
+        }
+    }
+
+    async fn a_rare_event_is_found_behind_many_others(db: Fixture) {
+        let now = instant(&db, 0);
+        db.execute(&format!(
+            "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, received_at, last_received_at) \
+             select n, 'a', 'sms', 'h' || n, case when n < 3 then 'Rare' end, 'unknown_event', 'held', 1, 'p', {now}, {now} from {}",
+            numbers(&db, 11_000)
+        ))
+        .await;
+        let rare = QuarantineFilter { event_type: owned(&["Rare"]), ..QuarantineFilter::default() };
+        let page = async |cursor| db.store.desk().quarantine(rare.clone(), 50, cursor).await.unwrap();
+        let first = page(None).await;
+        assert_eq!((first.items.len(), first.next), (0, Some(1_001)), "a read has an end");
+        let second = page(first.next).await;
+        let ids: Vec<i64> = second.items.iter().map(|it| it.id).collect();
+        assert_eq!((ids, second.next), (vec![2, 1], None));
     }
 
     async fn jobs_are_listed_newest_first(db: Fixture) {

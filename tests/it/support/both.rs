@@ -257,6 +257,34 @@ impl Peek {
         .await;
     }
 
+    /// Puts held webhooks of a client into quarantine, `first` and the ids behind it: one for each
+    /// of these events, reasons and payloads.
+    pub async fn put_held(&self, first: i64, client: &str, held: &[(Option<&str>, &str, String)]) {
+        let now = match self.0.get_database_backend() {
+            sea_orm::DatabaseBackend::Postgres => "now()",
+            _ => "cast(unixepoch('subsec') * 1000 as integer)",
+        };
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let rows: Vec<String> = (first..)
+            .zip(held)
+            .map(|(id, (event, reason, payload))| {
+                let event = event.map_or("null".to_owned(), quoted);
+                let (reason, size, payload) = (quoted(reason), payload.len(), quoted(payload));
+                format!(
+                    "({id}, '{client}', 'sms', '{client}{id}', {event}, {reason}, 'held', 1, {payload}, {now}, {now}, {size})"
+                )
+            })
+            .collect();
+        for rows in rows.chunks(200) {
+            self.execute(&format!(
+                "insert into quarantine (id, client_id, channel, body_hash, event_type, reason, status, count, payload, \
+                   received_at, last_received_at, size) values {}",
+                rows.join(", ")
+            ))
+            .await;
+        }
+    }
+
     /// How many jobs have not ended.
     pub async fn unfinished(&self) -> i64 {
         self.number(

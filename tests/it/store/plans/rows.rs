@@ -1012,6 +1012,21 @@ fn lists() -> Vec<Row> {
             .note("a rare status")
             .of(51)
             .finds(1),
+        api(
+            "LIST_OLDEST_QUARANTINE_BY",
+            [number(0), NEWEST, PAGE, quarantine_of(&["rare".to_owned()], "discarded")],
+        )
+        .note("a rare client")
+        .of(51)
+        .finds(1),
+        api(
+            "LIST_OLDEST_QUARANTINE_BY",
+            [number(0), NEWEST, PAGE, quarantine_of(&everybody, "replayed")],
+        )
+        .note("a rare status")
+        .of(51)
+        .finds(1),
+        api("READ_QUARANTINE_OF_IDS", [ids(spread)]).finds(300),
     ];
     let on_sms = |clients: &[String], status: &str| {
         let row = |client_id: &String| json!({"client_id": client_id, "channel": "sms", "status": status});
