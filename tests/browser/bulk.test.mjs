@@ -1,4 +1,4 @@
-// What is done to many jobs at once.
+// What is done to many jobs or held webhooks at once.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { Browser, reads, settled } from './support/browser.mjs';
@@ -91,4 +91,31 @@ test('28: jobs are cancelled by filter: counted, asked for, shown as they go, st
   await settled(page);
   assert.match(await strip.innerText(), new RegExp(`${rest.toLocaleString('en')} done`));
   await eventually('all are cancelled', async () => (await count('cancelled')) === COUNT);
+});
+
+test('28: held webhooks of a group are discarded: counted, typed, shown as they go, and others stay', async () => {
+  const held = 130;
+  const strange = (type, n) => daemon.webhook('sms', 'acme', { type, n, body: 'Hello' });
+  for (let n = 0; n < held; n += 10) await Promise.all(Array.from({ length: 10 }, (_, it) => strange('Nope', n + it)));
+  await strange('Other', 0);
+  const page = await browser.as(daemon, 'dana', { mayFail: true });
+  await page.goto(`${daemon.base}/received?tab=quarantine`);
+  await page.locator('[data-row^="g"]', { hasText: 'Nope' }).getByText('Discard …').click();
+  const dialog = page.locator('dialog:modal');
+  await dialog.waitFor();
+  assert.equal(await dialog.locator('h2').innerText(), `Discard ${held} webhooks?`);
+  assert.equal(await dialog.locator('li').count(), 4, 'three examples, and how many more');
+  await dialog.locator('input[name=typed]').fill('13');
+  await page.keyboard.press('Enter');
+  await reads(page, `only if their count is typed: ${held}`);
+  await dialog.locator('input[name=typed]').fill(String(held));
+  await dialog.locator('button').click();
+  // It leads to the list, which follows by itself.
+  const strip = page.locator('[data-part=operation]');
+  await strip.locator('.st', { hasText: 'done' }).waitFor();
+  await settled(page);
+  assert.match(await strip.innerText(), new RegExp(`Discarded ${held} webhooks`));
+  assert.equal(await strip.locator('svg.prog').getAttribute('aria-label'), `${held} of ${held}`);
+  const { items } = await daemon.api('/quarantine?status=held&limit=200');
+  assert.deepEqual(items.map((it) => it.event_type), ['Other']);
 });

@@ -20,12 +20,13 @@ mod jobs;
 mod lead;
 mod login;
 mod look;
+mod many;
 mod message;
 mod overview;
 mod parts;
 mod pools;
 mod problems;
-mod quarantined;
+mod quarantine;
 mod received;
 mod search;
 mod sends;
@@ -43,7 +44,8 @@ pub(super) use self::{
 };
 
 use self::visit::Visit;
-use super::{admin, problem::Problem};
+use super::{admin, api::parse_id, problem::Problem};
+use crate::domain::Id;
 use actix_web::{
     FromRequest as _, HttpRequest, HttpResponse,
     http::header::ACCEPT,
@@ -87,10 +89,13 @@ fn received_and_sent(cfg: &mut ServiceConfig) {
         .route("/deliveries/{id}/resolve", web::post().to(delivery::settle))
         .route("/received", web::get().to(received::show))
         .route("/messages/{id}", web::get().to(message::show))
-        .route("/quarantine/{id}", web::get().to(quarantined::show))
-        .route("/quarantine/{id}/replay", web::post().to(quarantined::replay))
-        .route("/quarantine/{id}/discard", web::post().to(quarantined::discard))
-        .route("/quarantine/{id}/group", web::post().to(quarantined::change_group));
+        .route("/quarantine/replay", web::get().to(quarantine::leave_many))
+        .route("/quarantine/replay", web::post().to(quarantine::replay_many))
+        .route("/quarantine/discard", web::get().to(quarantine::leave_many))
+        .route("/quarantine/discard", web::post().to(quarantine::discard_many))
+        .route("/quarantine/{id}", web::get().to(quarantine::one))
+        .route("/quarantine/{id}/replay", web::post().to(quarantine::replay_one))
+        .route("/quarantine/{id}/discard", web::post().to(quarantine::discard_one));
 }
 
 /// How the daemon is set up, and who changed it.
@@ -114,7 +119,7 @@ fn work(cfg: &mut ServiceConfig) {
         .route("/jobs/{id}", web::get().to(jobs::one))
         .route("/jobs/{id}/retry", web::post().to(jobs::retry_one))
         .route("/jobs/{id}/cancel", web::post().to(jobs::cancel_one))
-        .route("/operations/{id}/stop", web::post().to(jobs::stop_operation))
+        .route("/operations/{id}/stop", web::post().to(many::stop))
         .route("/pools", web::get().to(pools::show))
         .route("/pools/{kind}/size", web::get().to(pools::ask_size))
         .route("/pools/{kind}/size", web::post().to(pools::size))
@@ -123,6 +128,14 @@ fn work(cfg: &mut ServiceConfig) {
         .route("/pools/{kind}/resume", web::post().to(pools::resume))
         .route("/pools/{kind}/reset", web::post().to(pools::reset))
         .route("/actors", web::get().to(actors::show));
+}
+
+/// The id in a path.
+///
+/// # Errors
+/// 404 if it is no id: then it names nothing.
+fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
+    parse_id(path).ok_or_else(|| Problem::not_found(format!("there is no {what} {path}")))
 }
 
 /// Answers for a path at which there is nothing: to a person with a page, to a program as the API

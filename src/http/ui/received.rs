@@ -1,5 +1,5 @@
-//! `/received`: what came in and what went out, newest first, also what left no row; and webhooks
-//! that were not understood.
+//! `/received`: what came in and what went out, newest first, also what left no row. Its other tab,
+//! the webhooks that were not understood, is in `quarantine`.
 
 use super::{
     PageResult,
@@ -7,28 +7,29 @@ use super::{
     frame::{PageContent, PagePlace},
     overview::webhooks_of_a_day,
     parts::{
-        ButtonLook, Chip, Column, PageTable, ROWS, Segment, Sign, StateMark, TableRow, Tone, ago,
-        button, chips, choice, clock, command, dialog, empty, field, hidden_input, id, id_link,
-        link_button, new_rows, note, nothing_back_to, number, older, outside, post_form, segments,
-        two,
+        ButtonLook, Chip, Column, PageTable, Segment, Sign, StateMark, TableRow, Tone, button,
+        chips, choice, clock, command, empty, field, hidden_input, id, new_rows, nothing_back_to,
+        number, older, outside, segments, two,
     },
-    quarantined::{self, QuarantineGroup, held_groups},
+    quarantine,
     sends::lead_name,
     visit::Visit,
 };
 use crate::{
-    domain::{Id, Timestamp, received::RECEIVED_OUTCOMES},
+    domain::{Id, received::RECEIVED_OUTCOMES},
     http::{
-        api::{QUARANTINE_STATUSES, Query, ReceivedItem, ReceivedJson},
+        api::{Query, ReceivedItem, ReceivedJson},
         problem::Problem,
     },
-    store::{BODIES_SEARCHED, LeadName, ListedQuarantine, QuarantineFilter, given_out_at},
+    store::{BODIES_SEARCHED, LeadName, given_out_at},
 };
 use maud::{Markup, html};
 use std::collections::HashMap;
 
 /// How often the script fetches the page again, in seconds.
 const REFRESH_SECONDS: u32 = 10;
+/// The same while the list follows an operation.
+const FOLLOWED_SECONDS: u32 = 2;
 /// The directions of messages to choose from, with what they are called.
 const DIRECTIONS: [(&str, &str); 3] =
     [("", "both"), ("inbound", "inbound"), ("outbound", "outbound")];
@@ -36,22 +37,24 @@ const DIRECTIONS: [(&str, &str); 3] =
 /// `GET /received`.
 pub(super) async fn show(visit: Visit) -> PageResult {
     // The two tabs have filters of their own.
-    let known: &[&str] = if visit.given("tab") == Some("quarantine") {
-        &["tab", "channel", "status", "limit", "cursor", "ask", "group"]
+    let is_quarantine = visit.given("tab") == Some("quarantine");
+    let known: &[&str] = if is_quarantine {
+        &quarantine::KNOWN
     } else {
         &["tab", "lead", "channel", "direction", "outcome", "q", "limit", "cursor"]
     };
     let query = visit.query(known)?;
-    let tab = query.parsed(
+    query.parsed(
         "tab",
-        |it| matches!(it, "all" | "quarantine").then(|| it.to_owned()),
+        |it| matches!(it, "all" | "quarantine").then_some(()),
         || "all or quarantine".to_owned(),
     )?;
-    let is_quarantine = tab.first().is_some_and(|it| it == "quarantine");
-    let (title, content) = if is_quarantine {
-        ("Received · quarantine", quarantine(&visit, &query).await?)
+    let (title, content, refresh) = if is_quarantine {
+        let tab = quarantine::tab(&visit, &query).await?;
+        let refresh = if tab.is_followed { FOLLOWED_SECONDS } else { REFRESH_SECONDS };
+        ("Received · quarantine", tab.content, refresh)
     } else {
-        ("Received", all(&visit, &query).await?)
+        ("Received", all(&visit, &query).await?, REFRESH_SECONDS)
     };
     let views = [("all", "All", !is_quarantine), ("quarantine", "Quarantine", is_quarantine)];
     let views = views.map(|(tab, word, is_on)| Segment {
@@ -64,39 +67,16 @@ pub(super) async fn show(visit: Visit) -> PageResult {
             h1 { "Received" }
             (segments("View", &views))
             (new_rows(&visit.here()))
-            span.end { (as_command(&visit, is_quarantine)) }
+            span.end { @if is_quarantine { (quarantine::as_command(&visit, &query)?) } @else { (as_command(&visit)) } }
         }
-        (done(&visit))
         (content)
     };
-    Ok(visit.answer(&PageContent::new(PagePlace::Received, title, body).refresh(REFRESH_SECONDS)))
+    Ok(visit.answer(&PageContent::new(PagePlace::Received, title, body).refresh(refresh)))
 }
 
-fn as_command(visit: &Visit, is_quarantine: bool) -> Markup {
-    if is_quarantine {
-        return copy_command(visit, "postroom quarantine list", &["status", "client", "channel"]);
-    }
+fn as_command(visit: &Visit) -> Markup {
     let filters = ["q", "client", "lead", "channel", "direction", "outcome"];
     copy_command(visit, "postroom received list", &filters)
-}
-
-/// What the form that led here has done: `replayed.COUNT.LEFT` or `discarded.COUNT.LEFT`.
-fn done(visit: &Visit) -> Markup {
-    let mut parts = visit.done().unwrap_or_default().split('.');
-    let word = parts.next().unwrap_or_default();
-    let mut count = || parts.next().and_then(|it| it.parse::<i64>().ok()).unwrap_or_default();
-    let (done, left) = (count(), count());
-    let what = match word {
-        "replayed" => "replayed: they are stored as what they mean now",
-        "discarded" => "discarded",
-        _ => return html! {},
-    };
-    let tone = if done == 0 { Tone::Warn } else { Tone::Good };
-    let what = html! { (number(done)) " " (what) "." };
-    let more = html! {
-        @if left > 0 { (number(left)) " are still held: not understood, settled meanwhile, or not tried yet." }
-    };
-    note(tone, what, more, None)
 }
 
 async fn all(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
@@ -290,169 +270,6 @@ fn outcome(view: &ReceivedJson<'_>) -> Markup {
         _ if !view.configured || matches!(mark.tone, Tone::Good | Tone::Wait) => mark.quiet(),
         _ => mark.badge(),
     }
-}
-
-async fn quarantine(visit: &Visit, query: &Query) -> Result<Markup, Problem> {
-    let mut filter = visit.api().quarantine_filter(query)?;
-    filter.client = visit.clients();
-    let is_of_any_status = !filter.status.is_empty();
-    if !is_of_any_status {
-        filter.status = vec!["held".to_owned()];
-    }
-    let (limit, cursor) = (query.limit_if_given()?.unwrap_or(ROWS), query.cursor()?);
-    let is_held = filter.status == ["held"];
-    let groups = if is_held && cursor.is_none() {
-        held_groups(visit, filter.clone()).await?
-    } else {
-        Vec::new()
-    };
-    let page = visit.api().quarantined(filter.clone(), limit, cursor).await?;
-    let is_empty = page.items.is_empty() && page.next.is_none();
-    let older_page = page.next.map(|it| visit.with("cursor", Some(&it.to_string())));
-    let question = question(visit, query, &groups)?;
-    Ok(html! {
-        @if let Some(question) = question { (question) }
-        div.mt { (status_chips(visit, &filter)) }
-        @if page.items.is_empty() {
-            div.mt {
-                @if is_held {
-                    (empty("All was understood.", "A webhook that is authentic and not understood is kept here for a person. What would be is tried with a file:"))
-                    (command("postroom send sms --file webhook.json"))
-                } @else {
-                    (empty("Nothing matches.", "Items are listed here once they were replayed or discarded:"))
-                    (command("postroom quarantine replay ID"))
-                    (command("postroom quarantine discard ID"))
-                }
-            }
-        } @else {
-            @if groups.len() > 1 || groups.iter().any(|it| it.ids.len() > 1) { (group_table(visit, &groups)) }
-            section.sec aria-labelledby="items" { h2 #items { "Items" } (item_table(visit, &page.items)) }
-        }
-        @if !is_empty { (older(older_page.as_deref(), "newest first")) }
-    })
-}
-
-fn status_chips(visit: &Visit, filter: &QuarantineFilter) -> Markup {
-    let chip = |status: &'static str| Chip {
-        mark: quarantined::mark(status),
-        count: None,
-        is_on: filter.status.iter().any(|it| it == status),
-        href: visit.with("status", Some(status)),
-    };
-    chips("State", &QUARANTINE_STATUSES.map(chip))
-}
-
-/// The question before a whole group is changed.
-fn question(
-    visit: &Visit,
-    query: &Query,
-    groups: &[QuarantineGroup],
-) -> Result<Option<Markup>, Problem> {
-    let word = |it: &str| matches!(it, "replay" | "discard").then(|| it.to_owned());
-    let asked = query.parsed("ask", word, || "replay or discard".to_owned())?;
-    let any_of_it = query.ids("group")?;
-    let group = groups.iter().find(|it| any_of_it.iter().any(|id| it.ids.contains(id)));
-    let (Some(action), Some(group)) = (asked.first(), group) else { return Ok(None) };
-    if !visit.viewer.may_operate() {
-        return Ok(None);
-    }
-    let leave = visit.to_with("/received", &[("tab", "quarantine")]);
-    let follows = if action == "replay" {
-        "Each is read again as if it had just come. What is understood now is stored and answered; what is not stays here."
-    } else {
-        "They stay stored, and nothing more is done about them."
-    };
-    let label = if action == "replay" { "Replay" } else { "Discard" };
-    let look = if action == "replay" { ButtonLook::Primary } else { ButtonLook::Danger };
-    let content = html! {
-        p {
-            (group.counted()) " of " (group.channel) ", " (outside(&group.client_id)) ": "
-            (outside(&group.reason)) @if let Some(event) = &group.event_type { " (" (outside(event)) ")" } "."
-        }
-        p.ut { (follows) }
-        @if group.ids.len() > quarantined::AT_ONCE {
-            p.ut { "The oldest " (quarantined::AT_ONCE) " are done at once; ask again for the others." }
-        }
-        (hidden_input("action", action))
-        p.mt { (button(look, label)) }
-    };
-    let path = format!("/quarantine/{}/group", group.newest());
-    let heading = format!("{label} {}?", group.counted());
-    Ok(Some(dialog(&heading, &leave, "Leave them", post_form(&path, content))))
-}
-
-fn group_table(visit: &Visit, groups: &[QuarantineGroup]) -> Markup {
-    let may_operate = visit.viewer.may_operate();
-    let mut columns = vec![
-        Column::new("why").cut(),
-        Column::number("held").beside(),
-        Column::new("channel"),
-        Column::new("client"),
-        Column::new("last").below(),
-    ];
-    if may_operate {
-        columns.push(Column::new("what to do").unnamed().below());
-    }
-    let rows = groups.iter().map(|group| {
-        let newest = group.newest().to_string();
-        let ask = |action: &str| {
-            let pairs = [("tab", "quarantine"), ("ask", action), ("group", newest.as_str())];
-            visit.to_with("/received", &pairs)
-        };
-        let event = group.event_type.as_deref();
-        let mut cells = vec![
-            two(outside(&group.reason), html! { @if let Some(event) = event { (outside(event)) } @else { "no name" } }),
-            html! { (group.counted()) },
-            html! { (group.channel) },
-            outside(&group.client_id),
-            ago(group.last_at, visit.now),
-        ];
-        if may_operate {
-            cells.push(html! {
-                span.row {
-                    (link_button(&visit.to_with(&format!("/quarantine/{newest}"), &[("try", "true")]), "Try"))
-                    (link_button(&ask("replay"), "Replay"))
-                    (link_button(&ask("discard"), "Discard"))
-                }
-            });
-        }
-        TableRow::new(cells).keyed(group.key())
-    });
-    let table = PageTable::new("Groups", columns).caption_hidden().rows(rows);
-    html! { section.sec aria-labelledby="groups" { h2 #groups { "By reason" } (table) } }
-}
-
-fn item_table(visit: &Visit, items: &[ListedQuarantine]) -> Markup {
-    let columns = [
-        Column::new("why").cut(),
-        Column::new("state").beside(),
-        Column::new("last").below(),
-        Column::new("client"),
-        Column::new("channel"),
-        Column::new("request"),
-        Column::number("times"),
-        Column::new("item"),
-    ];
-    let rows = items.iter().map(|item| {
-        let event = item.event_type.as_deref();
-        let why = html! {
-            a href=(visit.to(&format!("/quarantine/{}", item.id))) { (outside(&item.reason)) }
-        };
-        let last_at = Timestamp::from_millis(item.last_received_at.0);
-        TableRow::new([
-            two(why, html! { @if let Some(event) = event { (outside(event)) } @else { "no name" } }),
-            quarantined::mark(&item.status).quiet(),
-            clock(last_at, visit.now),
-            outside(&item.client_id),
-            html! { (item.channel) },
-            html! { @if let Some(request) = &item.request_id { (id(request)) } @else { span.z { "–" } } },
-            number(item.count),
-            id_link("/quarantine", item.id),
-        ])
-        .keyed(item.id)
-    });
-    let table = PageTable::new("Quarantined webhooks", columns).caption_hidden().rows(rows);
-    html! { (table) }
 }
 
 #[cfg(test)]

@@ -324,6 +324,11 @@ impl Visit {
         &self.api
     }
 
+    /// The same for work that outlives the visit.
+    pub(super) const fn api_data(&self) -> &web::Data<ApiState> {
+        &self.api
+    }
+
     /// Answers with a page.
     pub(super) fn answer(&self, page: &PageContent) -> HttpResponse {
         let document = frame::document(Some(self), page).into_string();

@@ -1,16 +1,19 @@
 //! What was received, and what was not understood.
 
-use super::{browse, checked, page, submit};
+use super::{browse, checked, page, page_leads_to, post, submit};
 use crate::{
     on_both_daemons,
     support::{
+        both::Peek,
         daemon::Daemon,
+        eventually,
         leftovers::Leftover,
         web::{Answer, ask, mail, sms},
     },
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
 const HOSTILE: &str = "\"><script>alert(1)</script>\u{202e}";
@@ -182,19 +185,27 @@ on_both_daemons! {
         assert_eq!(send_form(&daemon, &format!("{path}/discard"), &[]).await, format!("{path}?done=discarded"));
         let settled = page(&daemon, &format!("{path}?done=discarded")).await;
         settled.has("discarded").lacks("/replay\"");
-        let newest = three.field("quarantine_id");
-        let asked = page(&daemon, &format!("/received?tab=quarantine&ask=discard&group={newest}")).await;
-        asked.has("Discard 2 webhooks?");
-        // A link that was made before the group has grown.
-        let older = two.field("quarantine_id");
-        page(&daemon, &format!("/received?tab=quarantine&ask=replay&group={older}")).await.has("Replay 2 webhooks?");
-        let group = format!("/quarantine/{newest}/group");
-        let to = send_form(&daemon, &group, &[("action", "replay")]).await;
-        assert_eq!(to, "/received?tab=quarantine&done=replayed.0.2");
-        page(&daemon, &to).await.has("2 are still held");
-        let to = send_form(&daemon, &group, &[("action", "discard")]).await;
-        assert_eq!(to, "/received?tab=quarantine&done=discarded.2.0");
-        page(&daemon, &to).await.has("All was understood.").has("postroom send sms --file");
+        // The group's buttons ask about what is like it.
+        let tab = page(&daemon, "/received?tab=quarantine").await;
+        let group = "/received?tab=quarantine&amp;client=demo&amp;channel=sms&amp;event_type=Later&amp;reason=unknown_event&amp;ask=replay";
+        tab.has(&format!("href=\"{group}\"")).has("Replay all …").has("Discard all …");
+        let asked = page(&daemon, &group.replace("&amp;", "&")).await;
+        asked.has("Replay 2 webhooks?").has("action=\"/quarantine/replay\"").has("Only:").has("show all").lacks("name=\"typed\"");
+        for id in [&two, &three] {
+            asked.has(id.field("quarantine_id"));
+        }
+        let like = [("status", "held"), ("client", "demo"), ("channel", "sms"), ("event_type", "Later"), ("reason", "unknown_event")];
+        let form = [&like[..], &[("count", "2")]].concat();
+        let to = send_form(&daemon, "/quarantine/replay", &form).await;
+        let list = "/received?tab=quarantine&status=held&client=demo&channel=sms&event_type=Later&reason=unknown_event&operation=";
+        assert!(to.starts_with(list), "{to}");
+        page(&daemon, &to).await.has("Replayed 2 webhooks").has("2 skipped").has("still not understood 2").has("data-part=\"operation\"");
+        let to = send_form(&daemon, "/quarantine/discard", &form).await;
+        page(&daemon, &to).await.has("Discarded 2 webhooks").has("2 done").has("Nothing matches.");
+        page(&daemon, "/received?tab=quarantine").await.has("All was understood.").has("postroom send sms --file").lacks("Replay all");
+        page(&daemon, "/received?tab=quarantine&ask=discard").await.has("No webhook to discard");
+        let (status, _) = submit(&daemon, "/quarantine/discard", &form).await;
+        assert_eq!(status, 409, "nothing matches any more");
         for answer in [one, two, three] {
             let item = ask(daemon.api(Method::GET, &format!("/quarantine/{}", answer.field("quarantine_id")))).await;
             assert_eq!(item.field("status"), "discarded", "{item:?}");
@@ -202,6 +213,60 @@ on_both_daemons! {
         let audit = ask(daemon.api(Method::GET, "/audit?action=quarantine.discard")).await;
         assert_eq!(audit.items().len(), 3, "{audit:?}");
         assert_eq!(page(&daemon, "/quarantine/7").await.status, 404);
+    }
+}
+
+on_both_daemons! {
+    async fn many_held_webhooks_are_counted_typed_and_followed(place: Place) {
+        let daemon = start(&place).await;
+        let db = Peek::of(&daemon).await;
+        let body = |n: i64| json!({"type": HOSTILE, "body": "Hello", "n": n}).to_string();
+        let held: Vec<_> = (0..250).map(|n| (None, "bad_field a, b", body(n))).collect();
+        db.put_held(1, "demo", &held).await;
+        db.put_held(1001, "demo", &[(Some(HOSTILE), "unknown_event", body(1_000))]).await;
+        // A group without a name is asked about by an empty event.
+        let group = "tab=quarantine&client=demo&channel=sms&event_type=&reason=bad_field+a,+b";
+        let tab = page(&daemon, "/received?tab=quarantine").await;
+        tab.has(&format!("/received?{}&amp;ask=discard", group.replace('&', "&amp;"))).lacks("<script>alert");
+        let asked = page(&daemon, &format!("/received?{group}&ask=discard")).await;
+        asked.has("Discard 250 webhooks?").has("Type 250 to go on").has("and 247 more").has("name=\"event_type\" value=\"\"");
+        asked.has("data-copy=\"postroom quarantine list --client demo --channel sms --event '' --reason 'bad_field a, b'\"");
+        // Too few, or not typed: the question comes again.
+        let fields = [("status", "held"), ("client", "demo"), ("channel", "sms"), ("event_type", ""), ("reason", "bad_field a, b")];
+        let with = |more: &[(&'static str, &'static str)]| [&fields[..], more].concat();
+        let to = send_form(&daemon, "/quarantine/discard", &with(&[("count", "7")])).await;
+        assert!(to.ends_with("&ask=discard") && to.contains("&event_type=&"), "{to}");
+        let refused = post(&daemon, "/quarantine/discard", &with(&[("count", "250"), ("typed", "25")])).await;
+        let refused = checked(refused).await;
+        assert_eq!(refused.status, 400);
+        refused.has("more than 100 webhooks are discarded only if their count is typed: 250").has("value=\"25\"");
+        let without = [("client", "demo")];
+        assert_eq!(submit(&daemon, "/quarantine/discard", &without).await.0, 400, "no count");
+        assert_eq!(submit(&daemon, "/quarantine/discard", &[("count", "1")]).await.0, 400, "no filter");
+        assert_eq!(db.number("select count(*) from operations").await, 0);
+        let to = send_form(&daemon, "/quarantine/discard", &with(&[("count", "250"), ("typed", "250")])).await;
+        let operation = to.rsplit_once("operation=").unwrap().1.to_owned();
+        eventually(Duration::from_secs(30), async || {
+            let shown = page(&daemon, &to).await;
+            shown.html.contains("Discarded 250 webhooks").then_some(())
+        })
+        .await;
+        page(&daemon, &to).await.has("250 done").has("aria-label=\"250 of 250\"").has(">Close</a>");
+        assert_eq!(db.texts("select status from quarantine where id > 1000").await, ["held"]);
+        // It is stopped from the list, which the form leads back to.
+        let now = if db.is_sqlite() { "0" } else { "now()" };
+        db.execute(&format!("update operations set status = 'running', finished_at = null, updated_at = {now} where id = {operation}")).await;
+        page(&daemon, &to).await.has("Discarding 250 webhooks").has(&format!("action=\"/operations/{operation}/stop\""));
+        let back = send_form(&daemon, &format!("/operations/{operation}/stop"), &fields).await;
+        assert_eq!(back, to);
+        assert_eq!(db.number("select count(*) from operations where is_stopping").await, 1);
+        db.execute("update operations set status = 'done'").await;
+        // A page that asks again leads to the list if it is loaded anew.
+        assert_eq!(page_leads_to(&daemon, "/quarantine/replay").await, "/received?tab=quarantine");
+        for query in ["ask=paint", "status=replayed&ask=replay"] {
+            assert_eq!(page(&daemon, &format!("/received?tab=quarantine&{query}")).await.status, 400, "{query}");
+        }
+        assert_eq!(page(&daemon, "/received?tab=quarantine&operation=7").await.status, 404);
     }
 }
 

@@ -366,9 +366,10 @@ async fn a_viewer_looks_a_reviewer_settles_and_only_an_operator_does_the_rest() 
             "/config/reload",
             &format!("{item}/replay"),
             &format!("{item}/discard"),
-            &format!("{item}/group"),
+            "/quarantine/replay",
+            "/quarantine/discard",
         ] {
-            let form = [("action", "discard")];
+            let form = [("status", "held"), ("count", "1")];
             assert_eq!(submit_as(&daemon, token, path, &form).await.0, 403, "{path}");
         }
     }

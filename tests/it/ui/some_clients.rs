@@ -130,6 +130,7 @@ impl Owned {
         let gets = [
             format!("/jobs/{job}"),
             format!("/jobs?operation={operation}"),
+            format!("/received?tab=quarantine&operation={operation}"),
             format!("/leads/{lead}"),
             format!("/messages/{message}"),
             format!("/inbox?lead={lead}"),
@@ -144,7 +145,6 @@ impl Owned {
             format!("/deliveries/{delivery}/resolve"),
             format!("/quarantine/{quarantine}/replay"),
             format!("/quarantine/{quarantine}/discard"),
-            format!("/quarantine/{quarantine}/group"),
         ];
         let gets = gets.map(|it| (Method::GET, it)).into_iter();
         gets.chain(posts.map(|it| (Method::POST, it))).collect()
@@ -237,6 +237,10 @@ on_both_daemons! {
         let counted = ask(ann(&daemon, Method::POST, path).json(&all)).await;
         assert_eq!(counted.status, 200, "{counted:?}");
         tells_nothing(&counted.text, &other, path);
+        let path = "/api/v1/quarantine/discard?dry_run=true";
+        let counted = ask(ann(&daemon, Method::POST, path).json(&json!({"status": "held"}))).await;
+        assert_eq!((counted.status, &counted.body["count"]), (200, &1.into()), "{counted:?}");
+        tells_nothing(&counted.text, &other, path);
 
         // What is about all clients is closed.
         for (method, path) in [
@@ -280,7 +284,7 @@ on_both_daemons! {
         }
         for (method, path) in other.in_pages() {
             let request = ann(&daemon, method.clone(), &path).header("accept", "text/html");
-            let request = if method == Method::GET { request } else { request.form(&[("end", "sent"), ("action", "discard")]) };
+            let request = if method == Method::GET { request } else { request.form(&[("end", "sent")]) };
             let answer = ask(request).await;
             assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
             assert!(!answer.text.contains(MARK), "{path}");

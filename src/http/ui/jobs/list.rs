@@ -1,6 +1,6 @@
 //! The list of jobs, one by one.
 
-use super::{KEPT, bulk, errors, first_line, kept, mark, mark_of, operation};
+use super::{KEPT, bulk, errors, first_line, kept, mark, mark_of};
 use crate::{
     domain::{Id, JobState, JobStatus, Timestamp, whole_millis},
     http::{
@@ -11,6 +11,7 @@ use crate::{
             command::{send_command, with_options},
             frame::{PageContent, PagePlace},
             lead::many,
+            many::FollowedOperation,
             parts::{
                 Chip, Column, PageTable, ROWS, Segment, TableRow, ago, chips, choice, command,
                 copy_button, duration, empty, field, hidden_input, id, id_link, live, new_rows,
@@ -61,7 +62,7 @@ pub(in crate::http::ui) async fn show(visit: Visit) -> PageResult {
     };
     // 1. What is asked, and what is being done.
     let asked = bulk::asked(&listed).await?;
-    let operation = operation::followed(&listed).await?;
+    let operation = FollowedOperation::of(&visit, &listed.query).await?;
     // 2. The jobs.
     let (content, topics) = if is_by_error {
         (errors::table(&listed).await?, String::new())
@@ -76,12 +77,12 @@ pub(in crate::http::ui) async fn show(visit: Visit) -> PageResult {
         (chips_of(&listed))
         (filters(&listed))
         (chosen(&listed))
-        @if let Some(operation) = &operation { (operation.strip(&listed)) }
+        @if let Some(operation) = &operation { (operation.strip(&visit, &kept(&listed.query))) }
         @if let Some(asked) = &asked { (asked) }
         (content)
     };
     let page = PageContent::new(PagePlace::Jobs, title(&listed), body).topics(topics);
-    let is_running = operation.as_ref().is_some_and(operation::FollowedOperation::is_running);
+    let is_running = operation.as_ref().is_some_and(FollowedOperation::is_running);
     let page = page.refresh(if is_running { 2 } else { REFRESH_SECONDS });
     Ok(visit.answer(&page))
 }

@@ -4,13 +4,11 @@ mod bulk;
 mod errors;
 mod list;
 mod one;
-mod operation;
 
 pub(super) use self::{
     bulk::{cancel as cancel_many, leave as leave_many, retry as retry_many},
     list::show as list,
     one::{cancel as cancel_one, link_of, retry as retry_one, show as one},
-    operation::stop as stop_operation,
 };
 
 use super::{
@@ -18,11 +16,8 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    domain::{Id, JobState, JobStatus},
-    http::{
-        api::{Query, jobs::waits_for_slot, parse_id},
-        problem::Problem,
-    },
+    domain::{JobState, JobStatus},
+    http::api::{Query, jobs::waits_for_slot},
     store::JobView,
 };
 
@@ -49,7 +44,7 @@ const fn mark(state: JobState) -> StateMark {
 }
 
 /// The parameters of a list that forms send on and come back to.
-const KEPT: [&str; 7] = ["status", "kind", "client", "lead", "id", "error", "group"];
+pub(super) const KEPT: [&str; 7] = ["status", "kind", "client", "lead", "id", "error", "group"];
 
 /// What a list was asked for, as a form sends it on.
 fn kept(query: &Query) -> Vec<(&'static str, String)> {
@@ -64,7 +59,7 @@ fn kept(query: &Query) -> Vec<(&'static str, String)> {
 
 /// The list that a form came from, with the operation that it has started. What was chosen for the
 /// operation alone is left out.
-fn back_to(pairs: &[(String, String)], operation: &str) -> String {
+pub(super) fn back_to(pairs: &[(String, String)], operation: &str) -> String {
     let is_by_error = pairs.iter().any(|it| it.0 == "group" && !it.1.is_empty());
     let is_kept = |name: &str| match name {
         "id" => false,
@@ -73,14 +68,6 @@ fn back_to(pairs: &[(String, String)], operation: &str) -> String {
     };
     let kept = pairs.iter().filter(|it| is_kept(&it.0)).map(|it| (it.0.as_str(), it.1.as_str()));
     with_query("/jobs", kept.chain([("operation", operation)]))
-}
-
-/// The id in a path.
-///
-/// # Errors
-/// 404 if it is no id: then it names nothing.
-fn id_in(path: &str, what: &str) -> Result<Id, Problem> {
-    parse_id(path).ok_or_else(|| Problem::not_found(format!("there is no {what} {path}")))
 }
 
 /// The first line of an error.

@@ -1,6 +1,6 @@
 //! `/jobs/{id}`: why a job does not run, what has become of it, and what it is about.
 
-use super::{first_line, id_in, mark_of};
+use super::{first_line, mark_of};
 use crate::{
     domain::{
         Id, JobStatus, Timestamp,
@@ -14,6 +14,7 @@ use crate::{
         ui::{
             PageResult,
             frame::{PageContent, PagePlace},
+            id_in,
             parts::{
                 ButtonLook, Column, PageTable, Sign, StateMark, TableRow, Tone, ago, button, clock,
                 command, dialog, duration, id, id_link, live, long_text, note, one_line, outside,

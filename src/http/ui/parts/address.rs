@@ -34,13 +34,18 @@ pub(in crate::http::ui) fn at(path: impl Display) -> String {
     mounted(&path.to_string())
 }
 
-/// The address of one of our pages with a query. Pairs without a value are left out.
+/// The parameter that selects by an empty value: events without a name.
+const MAY_BE_EMPTY: &str = "event_type";
+
+/// The address of one of our pages with a query. Pairs without a value are left out, except for
+/// that of an event without a name.
 pub(in crate::http::ui) fn with_query<'a>(
     path: impl Display,
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+    let is_given = |pair: &(&str, &str)| !pair.1.is_empty() || pair.0 == MAY_BE_EMPTY;
+    for (name, value) in pairs.into_iter().filter(is_given) {
         query.append_pair(name, value);
     }
     // Commas and colons mean nothing in a query; people read and copy these addresses.

@@ -1,6 +1,6 @@
-//! An operation that the list follows: how far it is, why jobs were skipped, and its stop.
+//! An operation that a list follows: how far it is, why some were skipped, and its stop.
 
-use super::{KEPT, back_to, id_in, kept, list::ListedJobs};
+use super::{FormPairs, ManyWords};
 use crate::{
     domain::Timestamp,
     http::{
@@ -8,42 +8,51 @@ use crate::{
         operator::Operator,
         problem::Problem,
         ui::{
-            PageResult,
+            PageResult, id_in, jobs,
             parts::{Sign, StateMark, Tone, ago, hidden_input, number, outside, post_form},
+            quarantine,
             visit::Visit,
         },
     },
-    store::OperationRow,
+    store::{OperationAction, OperationRow},
 };
 use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// The operation that the list follows.
-pub(super) struct FollowedOperation(OperationRow);
-
-/// The operation that the address names.
-pub(super) async fn followed(
-    listed: &ListedJobs<'_>,
-) -> Result<Option<FollowedOperation>, Problem> {
-    let ids = listed.query.ids("operation")?;
-    let Some(id) = ids.first() else { return Ok(None) };
-    let operation = operations::operation(listed.visit.api(), *id).await?;
-    if !listed.visit.viewer.sees_operation(&operation) {
-        return Err(Problem::not_found(format!("there is no operation {id}")));
-    }
-    Ok(Some(FollowedOperation(operation)))
-}
+/// The operation that a list follows.
+pub(in crate::http::ui) struct FollowedOperation(OperationRow);
 
 impl FollowedOperation {
+    /// The operation that the address names.
+    ///
+    /// # Errors
+    /// 404 if there is none that the viewer may see.
+    pub(in crate::http::ui) async fn of(
+        visit: &Visit,
+        query: &Query,
+    ) -> Result<Option<Self>, Problem> {
+        let ids = query.ids("operation")?;
+        let Some(id) = ids.first() else { return Ok(None) };
+        let operation = operations::operation(visit.api(), *id).await?;
+        if !visit.viewer.sees_operation(&operation) {
+            return Err(Problem::not_found(format!("there is no operation {id}")));
+        }
+        Ok(Some(Self(operation)))
+    }
+
     /// True if it goes on.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::http::ui) fn is_running(&self) -> bool {
         self.0.status == "running"
     }
 
-    /// What is shown of it.
-    pub(super) fn strip(&self, listed: &ListedJobs<'_>) -> Markup {
-        let (visit, row) = (listed.visit, &self.0);
+    /// What is shown of it. `kept` is what the list was asked for.
+    pub(in crate::http::ui) fn strip(
+        &self,
+        visit: &Visit,
+        kept: &[(&'static str, String)],
+    ) -> Markup {
+        let row = &self.0;
         let may_stop = self.is_running() && !row.is_stopping && visit.viewer.may_operate();
         html! {
             div.bulk.box role="group" aria-label="Operation" data-part="operation" {
@@ -52,7 +61,7 @@ impl FollowedOperation {
                 span.row.end {
                     @if may_stop {
                         (post_form(&format!("/operations/{}/stop", row.id), html! {
-                            @for (name, value) in kept(&listed.query) { (hidden_input(name, &value)) }
+                            @for (name, value) in kept { (hidden_input(name, value)) }
                             button.btn.tight { "Stop" }
                         }))
                     }
@@ -75,20 +84,23 @@ fn mark(status: &str, is_stopping: bool) -> StateMark {
 }
 
 fn strip(row: &OperationRow) -> Markup {
-    let is_retry = row.action == "retry";
+    let action = OperationAction::named(&row.action);
+    let words = action.map(ManyWords::of);
+    let noun = action.map_or("job", OperationAction::noun);
     let mark = mark(&row.status, row.is_stopping);
-    let verb = match (mark.word, is_retry) {
-        ("running", true) => "Retrying",
-        ("running", false) => "Cancelling",
-        ("done", true) => "Retried",
-        ("done", false) => "Cancelled",
-        _ => "",
+    let verb = match mark.word {
+        "running" => words.map(|it| it.doing),
+        "done" => words.map(|it| it.done),
+        _ => None,
     };
     let reached = row.done.saturating_add(row.skipped);
     let total = row.total.max(reached);
     html! {
         (mark.badge())
-        b { @if !verb.is_empty() { (verb) " " } (number(row.total)) @if row.total == 1 { " job" } @else { " jobs" } }
+        b {
+            @if let Some(verb) = verb { (verb) " " }
+            (number(row.total)) " " (noun) @if row.total != 1 { "s" }
+        }
         (bar(reached, total, mark.tone))
         span {
             (number(row.done)) " done"
@@ -113,7 +125,7 @@ fn bar(reached: i64, total: i64, tone: Tone) -> Markup {
     }
 }
 
-/// Why jobs were skipped: `because it is running 3`.
+/// Why some were skipped: ` (is running 3)`.
 fn reasons(stored: Option<&str>) -> String {
     let reasons: BTreeMap<String, i64> =
         stored.and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
@@ -125,20 +137,28 @@ fn reasons(stored: Option<&str>) -> String {
     format!(" ({})", each.join(", "))
 }
 
-/// `POST /operations/{id}/stop`: what is done stays done.
+/// `POST /operations/{id}/stop`: what is done stays done. Leads back to the list that followed it.
 pub(in crate::http::ui) async fn stop(
     visit: Visit,
     path: web::Path<String>,
-    form: web::Form<Vec<(String, String)>>,
+    form: web::Form<FormPairs>,
     request: HttpRequest,
 ) -> PageResult {
     visit.must_operate()?;
-    let pairs = form.into_inner();
-    Query::of_pairs(pairs.clone(), &KEPT)?;
-    let operation =
-        operations::stop_one(visit.api(), id_in(&path, "operation")?, Operator::of(&request))
-            .await?;
-    Ok(visit.see(&back_to(&pairs, &operation.id.to_string())))
+    let (pairs, id) = (form.into_inner(), id_in(&path, "operation")?);
+    let operation = operations::operation(visit.api(), id).await?;
+    let is_of_quarantine =
+        matches!(OperationAction::named(&operation.action), Some(OperationAction::Quarantine(_)));
+    let known = if is_of_quarantine { &quarantine::KEPT[..] } else { &jobs::KEPT[..] };
+    Query::of_pairs(pairs.clone(), known)?;
+    let operation = operations::stop_one(visit.api(), id, Operator::of(&request)).await?;
+    let id = operation.id.to_string();
+    let back = if is_of_quarantine {
+        quarantine::back_to(&pairs, &id)
+    } else {
+        jobs::back_to(&pairs, &id)
+    };
+    Ok(visit.see(&back))
 }
 
 #[cfg(test)]
