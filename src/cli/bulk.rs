@@ -1,10 +1,11 @@
-//! Changes of all jobs that match a filter: count, ask, start an operation, and follow it.
+//! Changes of all objects of a list that match a filter: count, ask, start an operation, and follow
+//! it.
 
 use super::{
     admin::{Admin, AdminRefusal},
     failure::Failure,
     http::block_on,
-    lists::{JobList, Listed, table_of},
+    lists::{ColumnSpec, ListSpec, table_of},
     output::{self, Times, complain, line, text},
     prompt::{confirm, typed_for},
 };
@@ -16,8 +17,31 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the daemon is asked how far the operation is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// The columns of the examples.
-const EXAMPLE_COLUMNS: [&str; 5] = ["id", "kind", "status", "client_id", "last_error"];
+
+/// A change of all objects of a list that match.
+pub(super) struct BulkChange<'a> {
+    /// The list.
+    pub(super) spec: &'a ListSpec,
+    /// One object, for messages: `job`.
+    pub(super) noun: &'static str,
+    /// What is done, which is also the last part of the path: `retry`.
+    pub(super) verb: &'static str,
+    /// The columns of the examples.
+    pub(super) columns: &'a [&'static str],
+    /// Which objects.
+    pub(super) filter: &'a Value,
+}
+
+/// How it is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct BulkChoice {
+    /// Nobody is asked.
+    pub(super) yes: bool,
+    /// Nothing is changed.
+    pub(super) dry_run: bool,
+    /// The end is not waited for.
+    pub(super) no_wait: bool,
+}
 
 /// How jobs that match a filter are changed.
 #[derive(Args)]
@@ -33,35 +57,45 @@ pub(super) struct BulkArgs {
     no_wait: bool,
 }
 
-/// Changes all jobs that match `filter`. `verb` is `retry` or `cancel`.
+impl BulkArgs {
+    /// What is chosen by the options.
+    pub(super) const fn choice(&self) -> BulkChoice {
+        BulkChoice { yes: self.yes, dry_run: self.dry_run, no_wait: self.no_wait }
+    }
+}
+
+/// Changes all objects that match.
 ///
 /// # Errors
 /// [`Failure::Wrong`] if nobody can be asked; [`Failure::Interrupted`] if the person stopped the
 /// operation; [`Failure::Told`] if it ended otherwise before its work was done.
 pub(super) fn run(
     admin: &Admin,
-    verb: &str,
-    filter: &Value,
-    args: &BulkArgs,
+    change: &BulkChange<'_>,
+    choice: BulkChoice,
     is_json: bool,
     times: &Times,
 ) -> Result<(), Failure> {
+    let BulkChange { spec, noun, verb, filter, .. } = change;
     // 1. Count.
-    let (path, dry_run) = (["jobs", verb], [("dry_run", "true".to_owned())]);
+    let (path, dry_run) = ([spec.path, verb], [("dry_run", "true".to_owned())]);
     let counted = block_on(admin.post(&path, &dry_run, Some(filter)))??;
     let count = counted.get("count").and_then(Value::as_u64).unwrap_or_default();
     let is_exact = counted.get("exact").and_then(Value::as_bool).unwrap_or_default();
-    if args.dry_run && is_json {
+    if choice.dry_run && is_json {
         return output::print_json(&counted);
     }
-    if args.dry_run {
-        return output::print(&overview(&counted, count, is_exact, times));
+    if choice.dry_run {
+        return output::print(&change.overview(&counted, count, is_exact, times));
     }
     // 2. Ask.
-    if count > 0 && !args.yes {
-        complain(&overview(&counted, count, is_exact, times));
+    if count > 0 && !choice.yes {
+        complain(&change.overview(&counted, count, is_exact, times));
         confirm(
-            &format!("this will {verb} {} (--dry-run only counts)", jobs(count, is_exact)),
+            &format!(
+                "this will {verb} {} (--dry-run only counts)",
+                counted_of(noun, count, is_exact)
+            ),
             &typed_for(count),
         )?;
     }
@@ -71,10 +105,10 @@ pub(super) fn run(
         return if is_json {
             output::print_json(&started)
         } else {
-            output::print("no job matches")
+            output::print(&format!("no {noun} matches"))
         };
     };
-    if args.no_wait {
+    if choice.no_wait {
         return if is_json { output::print_json(&started) } else { output::print(&line(id)) };
     }
     // 4. Follow.
@@ -138,23 +172,25 @@ fn lost(refusal: &AdminRefusal, id: &str) -> Failure {
     Failure::Failed(format!("{refusal}. How far it came: `postroom operations show {id}`"))
 }
 
-/// What matches, with examples.
-fn overview(counted: &Value, count: u64, is_exact: bool, times: &Times) -> String {
-    let matching = format!("{} match", jobs(count, is_exact));
-    let examples = output::items(counted, "examples");
-    if examples.is_empty() {
-        return matching;
+impl BulkChange<'_> {
+    /// What matches, with examples.
+    fn overview(&self, counted: &Value, count: u64, is_exact: bool, times: &Times) -> String {
+        let matching = counted_of(self.noun, count, is_exact);
+        let matching = format!("{matching} match{}", if count == 1 { "es" } else { "" });
+        let examples = output::items(counted, "examples");
+        if examples.is_empty() {
+            return matching;
+        }
+        let is_shown = |column: &&ColumnSpec| self.columns.contains(&column.name);
+        let columns: Vec<_> = self.spec.columns.iter().filter(is_shown).copied().collect();
+        let table = table_of(examples, &columns, times).text(output::columns_of_terminal(), false);
+        format!("{matching}, the newest of them:\n{table}")
     }
-    let is_shown = |name: &str| EXAMPLE_COLUMNS.contains(&name);
-    let columns: Vec<_> =
-        JobList::SPEC.columns.iter().filter(|column| is_shown(column.name)).copied().collect();
-    let table = table_of(examples, &columns, times).text(output::columns_of_terminal(), false);
-    format!("{matching}, the newest of them:\n{table}")
 }
 
-fn jobs(count: u64, is_exact: bool) -> String {
+fn counted_of(noun: &str, count: u64, is_exact: bool) -> String {
     let least = if is_exact { "" } else { "at least " };
-    format!("{least}{count} job{}", if count == 1 { "" } else { "s" })
+    format!("{least}{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How an operation ended: `done 812 of 3000, skipped 3 (is running 3), stopped`.
@@ -225,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_count_that_was_given_up_is_a_lower_bound() {
-        assert_eq!(jobs(3_000, true), "3000 jobs");
-        assert_eq!(jobs(1, true), "1 job");
-        assert_eq!(jobs(100_000, false), "at least 100000 jobs");
+        assert_eq!(counted_of("job", 3_000, true), "3000 jobs");
+        assert_eq!(counted_of("item", 1, true), "1 item");
+        assert_eq!(counted_of("job", 100_000, false), "at least 100000 jobs");
     }
 }

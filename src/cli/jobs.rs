@@ -2,13 +2,13 @@
 
 use super::{
     admin::{Admin, Remote},
-    bulk::{self, BulkArgs},
+    bulk::{self, BulkArgs, BulkChange},
     completions,
     explain::ExplainArgs,
     failure::Failure,
     files::Files,
     http::block_on,
-    lists::{self, Filters, JobList, ListArgs, ShowArgs},
+    lists::{self, Filters, JobList, ListArgs, Listed as _, ShowArgs},
     output::{self, TextTable, span, text},
 };
 use crate::domain::JobStatus;
@@ -75,6 +75,8 @@ enum JobChange {
     Cancel,
 }
 
+/// The columns of the jobs that are shown before many are changed.
+const EXAMPLE_COLUMNS: [&str; 5] = ["id", "kind", "status", "client_id", "last_error"];
 const CHANGED_COLUMNS: [&str; 4] = ["id", "kind", "status", "run_at"];
 
 /// Runs the command. `files` are those given before it.
@@ -134,7 +136,14 @@ fn change(
         let (is_json, times) = (remote.json, remote.times());
         let filter = selection.filters.document();
         let admin = remote.connect(files)?;
-        return bulk::run(&admin, verb, &filter, &selection.bulk, is_json, &times);
+        let change = BulkChange {
+            spec: &JobList::SPEC,
+            noun: "job",
+            verb,
+            columns: &EXAMPLE_COLUMNS,
+            filter: &filter,
+        };
+        return bulk::run(&admin, &change, selection.bulk.choice(), is_json, &times);
     }
     let each = async |admin: &Admin, id: &str| admin.post(&["jobs", id, verb], &[], None).await;
     lists::change::<JobList>(remote, files, &selection.ids, &CHANGED_COLUMNS, each)

@@ -91,7 +91,7 @@ enum Command {
     /// Show, explain, retry and cancel the jobs of a running daemon
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Show and stop operations: changes of many jobs
+    /// Show and stop operations: changes of many jobs or held webhooks
     #[command(subcommand)]
     Operations(operations::OperationsCommand),
     /// Show leads and why they are not answered, opt them out, export and erase them

@@ -1,4 +1,4 @@
-//! `postroom operations`: changes of many jobs, which a daemon works on.
+//! `postroom operations`: changes of many jobs or held webhooks, which a daemon works on.
 
 use super::{
     admin::Remote,

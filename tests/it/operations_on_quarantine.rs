@@ -3,7 +3,7 @@
 
 use crate::{
     on_both_daemons,
-    operations::{change, get, number, operation, operation_that},
+    operations::{PATIENCE, change, ends_with, get, number, operation, operation_that, postroom},
     support::{
         both::{Peek, Place},
         daemon::Daemon,
@@ -336,5 +336,40 @@ on_both_daemons! {
         let reasons = row["reasons"].as_object().unwrap();
         let known = ["settled meanwhile", "deleted meanwhile"];
         assert!(reasons.keys().all(|it| known.contains(&it.as_str())), "{row}");
+    }
+
+    async fn a_command_counts_asks_and_follows(place: Place) {
+        let (daemon, db) = start(&place).await;
+        db.put_held(1, "demo", &understood(150)).await;
+        db.put_held(1001, "demo", &[not_understood(1)]).await;
+        let replay = |more: &[&str]| postroom(&daemon, &[&["quarantine", "replay", "--all", "--client", "demo"], more].concat());
+        let (out, err) = ends_with(2, &replay(&[]));
+        assert_eq!(out, "");
+        for part in ["151 items match, the newest of them:", "\n1001  ", "this will replay 151 items", "--yes", "--dry-run"] {
+            assert!(err.contains(part), "no `{part}` in {err}");
+        }
+        let (out, err) = ends_with(0, &replay(&["--dry-run", "--event", ""]));
+        assert!(out.starts_with("1 item matches, the newest of them:\n") && err.is_empty(), "{out}{err}");
+        let (out, _) = ends_with(0, &replay(&["--dry-run", "--json", "--reason", "unknown_shape"]));
+        let counted: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((number(&counted, "count"), &counted["operation_id"]), (150, &Value::Null), "{counted}");
+        assert_eq!(db.number("select count(*) from operations").await, 0, "nothing was changed");
+        let (out, _) = ends_with(0, &replay(&["--yes"]));
+        assert_eq!(out, "done 150 of 151, skipped 1 (still not understood 1)\n");
+        let discard = ["quarantine", "discard", "--all", "--yes"];
+        let (out, _) = ends_with(0, &postroom(&daemon, &[&discard[..], &["--no-wait"]].concat()));
+        let id = out.trim_end();
+        operation_that(&daemon, id, |it| it["status"] == "done").await;
+        let (out, _) = ends_with(0, &postroom(&daemon, &discard));
+        assert_eq!(out, "no item matches\n");
+        let (out, _) = ends_with(0, &postroom(&daemon, &["operations", "list", "--action", "discard", "--json"]));
+        let listed: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["done"]), (&id.into(), &1.into()), "{listed}");
+        let (out, _) = ends_with(0, &postroom(&daemon, &["quarantine", "list", "--status", "discarded", "--event", ""]));
+        assert!(out.contains("1001"), "{out}");
+        for wrong in [&["quarantine", "replay", "7", "--client", "demo"][..], &["quarantine", "discard", "--client", "demo"]] {
+            ends_with(2, &postroom(&daemon, wrong));
+        }
+        eventually(PATIENCE, async || (db.number(HELD).await == 0).then_some(())).await;
     }
 }

@@ -276,6 +276,7 @@ impl FilterSpec {
                     .value_name(name)
                     .value_parser(NonEmptyStringValueParser::new());
             }
+            FilterValues::TextOrNone(name) => return arg.help(self.help).value_name(name),
             FilterValues::Words(name, words) => {
                 arg.value_name(name).value_parser(PossibleValuesParser::new(words()))
             }

@@ -3,12 +3,12 @@
 
 use super::{
     FilterSpec, FilterValues, ListSpec, Listed, Named, ShowBy, column, field, hidden,
-    thread::thread,
+    quarantine::QuarantineList, thread::thread,
 };
 use crate::{
     cli::output::{self, Times, text},
     domain::{JobState, JobStatus, LeadStatus},
-    store::{DRAFT_STATUSES, JobAction},
+    store::{DRAFT_STATUSES, OperationAction},
 };
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ pub(super) fn nothing(_: &Value, _: &Times) -> Vec<String> {
 }
 
 /// A text below the fields, after an empty line.
-fn paragraph(object: &Value, name: &str) -> Vec<String> {
+pub(super) fn paragraph(object: &Value, name: &str) -> Vec<String> {
     let text = object.get(name).and_then(Value::as_str).unwrap_or_default();
     std::iter::once(String::new()).chain(output::lines(text)).collect()
 }
@@ -394,43 +394,6 @@ impl Listed for ExampleList {
     };
 }
 
-/// The list at `/api/v1/quarantine`.
-pub(in crate::cli) enum QuarantineList {}
-
-impl Listed for QuarantineList {
-    const SPEC: ListSpec = ListSpec {
-        path: "quarantine",
-        noun: "quarantine item",
-        plural: "items in quarantine",
-        order: NEWEST,
-        id: "id",
-        show: ShowBy::Path,
-        filters: &[
-            FilterSpec {
-                default: Some("held"),
-                ..words("status", "STATE", "In this state", || {
-                    vec!["held", "replayed", "discarded"]
-                })
-            },
-            CLIENT,
-            CHANNEL,
-        ],
-        columns: &[
-            column("id"),
-            column("client_id"),
-            column("channel"),
-            column("event_type").long(),
-            column("reason").long(),
-            hidden("status"),
-            column("count"),
-            column("received_at"),
-            hidden("last_received_at"),
-            hidden("request_id"),
-        ],
-        below: |item, _| paragraph(item, "payload"),
-    };
-}
-
 /// The list at `/api/v1/operations`.
 pub(in crate::cli) enum OperationList {}
 
@@ -447,7 +410,7 @@ impl Listed for OperationList {
                 vec!["running", "done", "stopped", "failed"]
             }),
             words("action", "ACTION", "With this action", || {
-                JobAction::ALL.map(JobAction::as_str).to_vec()
+                OperationAction::ALL.map(OperationAction::as_str).to_vec()
             }),
         ],
         columns: &[

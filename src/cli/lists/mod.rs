@@ -11,6 +11,7 @@ mod fleet;
 mod known;
 mod near;
 mod pages;
+mod quarantine;
 mod thread;
 mod watch;
 
@@ -21,10 +22,11 @@ pub(super) use self::{
     fleet::{ActorList, AuditList, ModelCallList, NodeList, ReceivedList},
     known::{
         ClientList, DeliveryList, DraftList, ExampleList, JobList, LeadList, MessageList,
-        OperationList, PoolList, QuarantineList, override_of,
+        OperationList, PoolList, override_of,
     },
     near::Named,
     pages::Pages,
+    quarantine::{HeldList, QuarantineList},
 };
 
 use super::{
@@ -100,6 +102,8 @@ pub(super) enum FilterValues {
     Names(Named),
     /// One text, with its placeholder in the help.
     Text(&'static str),
+    /// One text, which may be empty.
+    TextOrNone(&'static str),
 }
 
 /// A field of the objects of a list.

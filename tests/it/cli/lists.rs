@@ -250,14 +250,14 @@ on_both_daemons! {
         // All items are changed only once that is confirmed.
         let discard = |option: &[&str]| command(&daemon, &[&["quarantine", "discard", "--all"], option].concat());
         let (out, err) = ends_with(2, &discard(&[]));
-        assert!(out.is_empty() && err.starts_with("1 item is held") && err.contains("--yes"), "{err}");
+        assert!(out.is_empty() && err.starts_with("1 item matches") && err.contains("--yes"), "{err}");
         let (out, _) = ends_with(0, &discard(&["--dry-run"]));
-        assert!(out.starts_with("1 item is held, the newest of them:\nid "), "{out}");
+        assert!(out.starts_with("1 item matches, the newest of them:\nid "), "{out}");
         assert_eq!(document(&discard(&["--dry-run", "--json"]))["count"], 1);
         let (out, _) = ends_with(0, &discard(&["--yes"]));
-        assert!(out.contains("discarded"), "{out}");
+        assert_eq!(out, "done 1 of 1\n");
         let (out, _) = ends_with(0, &discard(&["--yes"]));
-        assert_eq!(out, "no item is held\n");
+        assert_eq!(out, "no item matches\n");
         let (out, _) = ends_with(0, &command(&daemon, &["jobs", "list", "--utc", "--columns", "run_at"]));
         assert!(out.lines().skip(1).all(|line| line.ends_with(" UTC")), "{out}");
         let (out, _) = ends_with(0, &command(&daemon, &["leads", "list", "--relative", "--columns", "created_at"]));
