@@ -228,8 +228,12 @@ on_both_daemons! {
         assert!(out.contains("retry") && out.contains("700"), "{out}");
         let (_, err) = ends_with(1, &postroom(&daemon, &["operations", "stop", id]));
         assert!(err.contains("does not run: it is done"), "{err}");
-        let (out, _) = ends_with(0, &postroom(&daemon, &["clients", "list"]));
-        assert!(out.lines().any(|it| it.starts_with("many ") && it.contains("700")), "{out}");
+        // Counts are as of a moment ago.
+        eventually(PATIENCE, async || {
+            let (out, _) = ends_with(0, &postroom(&daemon, &["clients", "list"]));
+            out.lines().any(|it| it.starts_with("many ") && it.contains("700")).then_some(())
+        })
+        .await;
         // Those jobs were put into the tables by hand.
         let (out, _) = ends_with(3, &postroom(&daemon, &["jobs", "stats", "--verify"]));
         assert!(out.contains("700 were never accepted"), "{out}");
