@@ -73,8 +73,10 @@ pub(super) fn endpoints() -> Vec<ApiEndpoint> {
 const BODY_MAX_BYTES: usize = 262_144;
 /// The states of an operation.
 pub(in crate::http) const OPERATION_STATUSES: [&str; 4] = ["running", "done", "stopped", "failed"];
-/// A request waits for the end of an operation on at most this many jobs or webhooks.
-const SMALL_MAX: u64 = 500;
+/// A request waits for the end of an operation on at most this many jobs: one transaction.
+const SMALL_JOBS_MAX: u64 = 500;
+/// The same for held webhooks, each of which is taken in by itself.
+const SMALL_ITEMS_MAX: u64 = 50;
 /// How long a request waits for that.
 const SMALL_WAIT: Duration = Duration::from_secs(5);
 
@@ -210,7 +212,11 @@ pub(super) async fn begun(
         (if is_exact { "" } else { "at least " }, action.as_str(), action.noun());
     entry.new_value = Some(format!("{word} {least}{total} {noun}s: {filter}"));
     state.record(entry).await;
-    if *total <= SMALL_MAX {
+    let small_max = match action {
+        OperationAction::Jobs(_) => SMALL_JOBS_MAX,
+        OperationAction::Quarantine(_) => SMALL_ITEMS_MAX,
+    };
+    if *total <= small_max {
         tokio::time::timeout(SMALL_WAIT, started.task).await.ok();
     }
     started.id

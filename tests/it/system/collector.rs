@@ -42,7 +42,7 @@ fn the_example_of_a_collector_is_whole_and_chooses_by_what_spans_have() {
     let known = names(&source);
     assert!(known.len() > 20 && known.contains("postroom.hop"), "{known:?}");
     let makers =
-        ["src/http/api/decisions.rs", "src/http/api/jobs.rs", "src/http/api/quarantine.rs"]
+        ["src/http/api/decisions.rs", "src/http/api/jobs.rs", "src/http/api/quarantine/one.rs"]
             .map(file)
             .concat();
     let policies = document["processors"]["tail_sampling"]["policies"].as_vec().unwrap();
