@@ -17,10 +17,10 @@ const BEGINNINGS_MAX: usize = 2_000;
 
 /// Patterns that are searched as if they were joined by `|`.
 ///
-/// One automaton finds what their matches begin with, and only the patterns that have a beginning in
-/// the text are searched. Joined to one pattern of tens of kilobytes, they would take 20 times as
-/// long: its states do not fit into the cache in which `regex` keeps them. No pattern may match the
-/// empty text.
+/// One automaton finds what their matches begin with, and only patterns that have a beginning in
+/// the text are searched. Joined to one pattern of tens of kilobytes, they would take 30 times as
+/// long: its states do not fit into the cache in which `regex` keeps them. No pattern may match
+/// the empty text.
 #[derive(Debug)]
 pub(crate) struct PatternList {
     patterns: Vec<LazyPattern>,

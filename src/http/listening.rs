@@ -62,8 +62,8 @@ pub(super) fn threads(configured: usize) -> usize {
 
 /// How many connections may be open if there is `room` for that many. The others are still closing.
 ///
-/// It is fewer than `threads` accept in all, which may be fewer than there is room for: else all that
-/// are accepted would be open, and nothing would close one of them for a new one.
+/// It is fewer than `threads` accept in all, which may be fewer than there is room for: else all
+/// that are accepted would be open, and nothing would close one of them for a new one.
 pub(super) fn open_max(room: usize, threads: usize) -> usize {
     let accepted = of_thread(room, threads).saturating_mul(threads.max(1)).min(room);
     accepted.saturating_sub((accepted / CLOSING_SHARE).max(1))

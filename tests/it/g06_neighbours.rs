@@ -139,7 +139,7 @@ async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64,
     let (mut quiet, mut hot) = (Duration::MAX, Duration::MAX);
     let share = |quiet: Duration, hot: Duration| quiet.as_secs_f64() / hot.as_secs_f64();
     for pair in 0..PAIRS_MAX {
-        // On a machine that is busy throughout, more runs are needed until two were disturbed little.
+        // If the machine is busy throughout, it takes more runs until two were disturbed little.
         if pair >= PAIRS && share(quiet, hot) >= SHARE_MIN {
             break;
         }
