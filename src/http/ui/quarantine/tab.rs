@@ -183,10 +183,10 @@ fn group_table(visit: &Visit, groups: &[QuarantineGroup]) -> Markup {
         ];
         if may_operate {
             cells.push(html! {
-                span.row {
+                span.nw {
                     (link_button(&visit.to_with(&format!("/quarantine/{newest}"), &[("try", "true")]), "Try"))
-                    (link_button(&ask("replay"), "Replay …"))
-                    (link_button(&ask("discard"), "Discard …"))
+                    " " (link_button(&ask("replay"), "Replay …"))
+                    " " (link_button(&ask("discard"), "Discard …"))
                 }
             });
         }
