@@ -261,7 +261,7 @@ on_both_daemons! {
         assert_eq!(back, to);
         assert_eq!(db.number("select count(*) from operations where is_stopping").await, 1);
         db.execute("update operations set status = 'done'").await;
-        // A page that asks again leads to the list if it is loaded anew.
+        // The form's address, loaded without the form, leads to the list.
         assert_eq!(page_leads_to(&daemon, "/quarantine/replay").await, "/received?tab=quarantine");
         for query in ["ask=paint", "status=replayed&ask=replay"] {
             assert_eq!(page(&daemon, &format!("/received?tab=quarantine&{query}")).await.status, 400, "{query}");
