@@ -206,9 +206,10 @@ pub(super) fn read_above_error(path: &Path) -> (Table, bool) {
 
 /// Parses TOML and notes the line of each value.
 pub(super) fn parse(name: &str, text: &str, is_default: bool, errors: &Errors) -> Table {
+    let line_ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let origin_of = |span: Option<std::ops::Range<usize>>| {
-        let before = span.and_then(|range| text.get(..range.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
+        let start = span.map_or(0, |range| range.start);
+        let line = line_ends.partition_point(|end| *end < start) + 1;
         Origin { place: format!("{name}:{line}").into(), is_default }
     };
     match Document::parse(text) {

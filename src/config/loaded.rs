@@ -127,7 +127,9 @@ impl Loaded {
 
     /// The files that [`Loaded::load_again`] would read now, or look for, even if they are wrong.
     pub fn read_paths_now(&self) -> Vec<PathBuf> {
-        read_layers(&self.sources, &Errors::default()).1.paths
+        let errors = Errors::default();
+        let all = all_layers(&self.sources, &self.sources.layers(), &errors);
+        fetch_references(all, &self.sources, &errors).1.paths
     }
 
     /// Hex digits that are equal for two loads only if all their values are.
@@ -272,14 +274,24 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let of_paths = layers.iter().zip(all.iter().skip(1));
     let with_values =
         of_paths.filter(|(_, layer)| !layer.is_empty()).map(|(path, _)| path.clone()).collect();
-    let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
     let is_variable = |layer: &Table| layer.values().any(|node| node.origin.is_variable());
-    let of_files = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
-    let in_files = show::effective(&merged(of_files));
+    let of_files: Vec<Table> = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
+    let overruled = match of_files.len() < all.len() {
+        true => {
+            overruled(show::effective(&merged(of_files)), &show::effective(&merged(all.clone())))
+        }
+        false => Vec::new(),
+    };
+    let (table, files) = fetch_references(all, sources, errors);
+    (table, FilesRead { layers, with_values, overruled, ..files })
+}
+
+/// Merges the layers, and fetches what they refer to. Returns the table with the files that are
+/// named.
+fn fetch_references(all: Vec<Table>, sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
+    let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
     let mut table = merged(all);
-    let overruled = overruled(in_files, &show::effective(&table));
-    let paths = sources.wanted();
-    let mut files = FilesRead { paths, layers, with_values, overruled, ..FilesRead::default() };
+    let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
     references::files(&table, &mut files.paths);
     references::resolve(&mut table, "", &sources.env, errors);
     if let Some(clients) = table.get_mut("clients") {
