@@ -16,7 +16,12 @@ use reqwest::{
     header::{HeaderName, HeaderValue},
     redirect::Policy,
 };
-use std::{error::Error, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// How much of an answer's body is kept, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -39,28 +44,50 @@ pub enum CallEnd {
     Lost(String),
 }
 
-/// The HTTP clients of all calls at providers. One that cannot be made holds the reason, as on a
-/// machine without root certificates: then its calls are not connected.
+/// The HTTP clients of all calls at providers. A clone has the same clients.
+///
+/// Each is made at its first call, because one with TLS reads all root certificates of the machine.
+/// One that cannot be made holds the reason, as on a machine without root certificates: then its
+/// calls are not connected.
 #[derive(Clone, Debug)]
 pub struct Wire {
     /// For servers on the internet.
-    public: Result<Client, String>,
+    public: LazyClient,
     /// For servers that may be in a private network.
-    anywhere: Result<Client, String>,
+    anywhere: LazyClient,
     /// Without TLS, for servers in a private network only.
-    plain: Result<Client, String>,
+    plain: LazyClient,
+}
+
+/// A client that is made when it is first used.
+#[derive(Clone, Debug)]
+struct LazyClient {
+    builder: fn() -> reqwest::ClientBuilder,
+    made: Arc<OnceLock<Result<Client, String>>>,
+}
+
+impl LazyClient {
+    fn new(builder: fn() -> reqwest::ClientBuilder) -> Self {
+        Self { builder, made: Arc::default() }
+    }
+
+    fn get(&self) -> Result<&Client, String> {
+        let made = self.made.get_or_init(|| {
+            // Without this, making a client panics. An error only says that it was done before.
+            rustls::crypto::ring::default_provider().install_default().ok();
+            (self.builder)().build().map_err(|error| chain(&error))
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        // Without this, making a client panics. An error only says that it was done before.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let built = |client: reqwest::ClientBuilder| client.build().map_err(|error| chain(&error));
         Self {
-            public: built(client(Reach::Public).https_only(true)),
-            anywhere: built(client(Reach::Anywhere).https_only(true)),
+            public: LazyClient::new(|| client(Reach::Public).https_only(true)),
+            anywhere: LazyClient::new(|| client(Reach::Anywhere).https_only(true)),
             // Plain HTTP must work on a machine without root certificates, too.
-            plain: built(client(Reach::Private).tls_certs_only([])),
+            plain: LazyClient::new(|| client(Reach::Private).tls_certs_only([])),
         }
     }
 }
@@ -97,8 +124,8 @@ impl Wire {
             return Err(reach.refusal(host));
         }
         let method = Method::from_str(call.method).map_err(|_| "no such method".to_owned())?;
-        let client = client.as_ref().map_err(Clone::clone)?;
-        let mut request = client.request(method, url).timeout(timeout).body(call.body.clone());
+        let mut request =
+            client.get()?.request(method, url).timeout(timeout).body(call.body.clone());
         for (name, value) in &call.headers {
             let value = HeaderValue::from_str(value.expose())
                 .map_err(|_| format!("the header `{name}` cannot hold its value"))?;
