@@ -152,8 +152,7 @@ impl Sessions {
     pub(in crate::store) async fn begin_lent(&self) -> Result<Option<LentTx>, StoreError> {
         match &self.opening {
             Some(opening) => {
-                let begin = Box::pin(LentTx::begin(self.db(), opening.clone()));
-                Ok(Some(self.in_time(begin).await?))
+                Ok(Some(self.in_time(LentTx::begin(self.db(), opening.clone())).await?))
             }
             None => Ok(None),
         }
@@ -223,7 +222,8 @@ pub(in crate::store) struct LentTx(Mutex<Transaction<'static, Postgres>>);
 impl LentTx {
     async fn begin(db: Arc<DatabaseConnection>, opening: Arc<str>) -> Result<Self, DbErr> {
         let pool = db.get_postgres_connection_pool();
-        let begun = pool.begin_with(AssertSqlSafe(opening)).await.map_err(failed)?;
+        // The future of a connection has 190 KB, with which each future that holds it would be moved.
+        let begun = Box::pin(pool.begin_with(AssertSqlSafe(opening))).await.map_err(failed)?;
         Ok(Self(Mutex::new(begun)))
     }
 
