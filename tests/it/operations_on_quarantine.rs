@@ -7,7 +7,7 @@ use crate::{
     support::{
         both::{Peek, Place},
         daemon::Daemon,
-        eventually,
+        eventually, http,
         leftovers::Leftover,
         web::{ask, mail, sms},
     },
@@ -84,7 +84,7 @@ fn demo() -> Value {
 }
 
 fn ann(daemon: &Daemon, method: Method, path: &str) -> RequestBuilder {
-    let request = reqwest::Client::new().request(method, daemon.url(&format!("/api/v1{path}")));
+    let request = http().request(method, daemon.url(&format!("/api/v1{path}")));
     request.bearer_auth(ANN)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     both::Place,
-    http,
+    http, http_builder,
     leftovers::{self, Allowed, Left, Leftover, PATIENCE_WITH_DAEMONS},
     process::Scratch,
     sqlite, web,
@@ -229,7 +229,7 @@ impl Inside {
 
     /// Asks the admin API from this address of this machine.
     pub async fn api_from(&self, address: IpAddr, path: &str) -> Answer {
-        let http = reqwest::Client::builder().no_proxy().local_address(address).build();
+        let http = http_builder().local_address(address).build();
         let url = format!("{}/api/v1{path}", self.url);
         web::ask(http.expect("a client").get(url).bearer_auth(ADMIN_TOKEN)).await
     }

@@ -89,11 +89,13 @@ fn eventually_blocking<T>(within: Duration, mut look: impl FnMut() -> Option<T>)
 /// Makes an HTTP client for one test. Not shared: its connections belong to the runtime it first
 /// ran on.
 pub fn http() -> reqwest::Client {
+    http_builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client")
+}
+
+/// The settings of clients that speak plain HTTP with this machine: no proxy, and no root
+/// certificates, which take longer to read than most tests ask.
+pub fn http_builder() -> reqwest::ClientBuilder {
     // Fails when another test of this process installed it before, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(30))
-        .build()
-        .expect("an HTTP client without TLS roots of its own")
+    reqwest::Client::builder().no_proxy().tls_certs_only([])
 }

@@ -3,7 +3,7 @@
 use crate::support::{
     both::{Peek, Place},
     daemon::{Daemon, Options, Until},
-    eventually,
+    eventually, http_builder,
     inside::Inside,
     leftovers::Leftover,
     process::free_port,
@@ -252,7 +252,7 @@ async fn tls_begins_and_ends_at_once() {
         file.and_then(|mut it| it.write_all(text.as_bytes())).unwrap();
     }
     let cert = reqwest::Certificate::from_pem(CERT.as_bytes()).unwrap();
-    let builder = || reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    let builder = || http_builder().pool_max_idle_per_host(0);
     let clear = builder().build().unwrap();
     let https = builder().tls_certs_only([cert]).build().unwrap();
     let port = daemon.port();

@@ -6,7 +6,7 @@ use crate::{
     support::{
         both::Place,
         daemon::{Daemon, Options},
-        eventually, postgres,
+        eventually, http_builder, postgres,
         proxy::Way,
         web::{Answer, ask, sms},
     },
@@ -26,7 +26,7 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     fn new(daemon: &'a Daemon) -> Self {
-        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+        let http = http_builder().redirect(Policy::none()).build().unwrap();
         Self { daemon, http, cookie: None }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
-        eventually,
+        eventually, http_builder,
         leftovers::Leftover,
         web::{Answer, ask, sms},
     },
@@ -65,7 +65,7 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     fn new(daemon: &'a Daemon, token: &'a str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+        let http = http_builder().redirect(Policy::none()).build().unwrap();
         Self { daemon, token, http }
     }
 

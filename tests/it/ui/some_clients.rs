@@ -6,7 +6,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
-        eventually,
+        eventually, http_builder,
         leftovers::Leftover,
         web::{Answer, ask, sms},
     },
@@ -152,7 +152,7 @@ impl Owned {
 }
 
 fn ann(daemon: &Daemon, method: Method, path: &str) -> RequestBuilder {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = http_builder().redirect(reqwest::redirect::Policy::none());
     let request = client.build().unwrap().request(method, daemon.url(path));
     request.bearer_auth(ANN)
 }
