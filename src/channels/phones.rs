@@ -1,25 +1,10 @@
 //! Phone numbers (docs/RULES.md PHONES).
 
-use phonenumber::{
-    Mode, country,
-    metadata::{self, Database},
-};
-use std::sync::{LazyLock, PoisonError};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, enums::Region};
 
 /// The fewest and the most digits of a phone number.
 const DIGITS_MIN: usize = 7;
 const DIGITS_MAX: usize = 18;
-/// How many patterns of countries stay compiled: all 1,623 of them. One takes 0.1 MB, and only
-/// those of countries that occur are compiled. With 100, which the crate keeps, numbers of twenty
-/// countries in turn take 13 ms each instead of 0.05.
-const COMPILED_MAX: usize = 2_000;
-
-/// The numbers of all countries.
-static NUMBERS: LazyLock<&Database> = LazyLock::new(|| {
-    let numbers = &*metadata::DATABASE;
-    numbers.cache().lock().unwrap_or_else(PoisonError::into_inner).set_capacity(COMPILED_MAX);
-    numbers
-});
 
 /// A phone number as a provider gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +20,7 @@ pub struct Phone {
 /// letters) that is a country.
 pub fn read(text: &str, countries: &[Option<&str>]) -> Option<Phone> {
     let (digits, international) = digits(text)?;
-    let country: Option<country::Id> =
+    let country: Option<Region> =
         countries.iter().flatten().find_map(|name| name.trim().to_ascii_uppercase().parse().ok());
     let e164 = match (international, country) {
         (true, _) => e164(None, &format!("+{digits}")),
@@ -73,19 +58,10 @@ fn digits(text: &str) -> Option<(String, bool)> {
     (digits.len() >= DIGITS_MIN).then_some((digits, plus))
 }
 
-/// The number in E.164; `None` if there is no such number, or if its E.164 spelling is read as
-/// another number. (The crate takes a trunk prefix off where there was none, so `+7888030000000`
-/// would become `+78030000000`, which is no number.)
-fn e164(country: Option<country::Id>, number: &str) -> Option<String> {
-    let spelled = |country, number: &str| {
-        let number = phonenumber::parse_with(&NUMBERS, country, number).ok()?;
-        phonenumber::is_valid_with(&NUMBERS, &number)
-            .then(|| number.format_with(&NUMBERS).mode(Mode::E164).to_string())
-    };
-    let known = spelled(country, number)?;
-    // Most numbers come in E.164: that spelling has just been read.
-    let is_stable = known == number || spelled(None, &known).as_ref() == Some(&known);
-    is_stable.then_some(known)
+/// The number in E.164; `None` if there is no such number.
+fn e164(country: Option<Region>, number: &str) -> Option<String> {
+    let number = PHONE_NUMBER_UTIL.parse(number, country).ok()?;
+    number.is_valid().then(|| number.format_as(PhoneNumberFormat::E164).into_owned())
 }
 
 #[cfg(test)]
@@ -117,19 +93,6 @@ mod tests {
             assert_eq!(phone.shown, shown, "{text}");
             assert_eq!(phone.e164.is_some(), known, "{text}");
         }
-    }
-
-    #[test]
-    fn numbers_of_many_countries_in_turn_compile_no_pattern_twice() {
-        let mobile = |country: &metadata::Metadata| {
-            let example = country.descriptors().mobile()?.example()?;
-            Some(format!("+{}{example}", country.country_code()))
-        };
-        let numbers: Vec<String> = NUMBERS.iter().filter_map(mobile).take(60).collect();
-        let known = numbers.iter().filter_map(|it| read(it, &[])?.e164).count();
-        assert!(known > 50, "{known} of {}", numbers.len());
-        let compiled = NUMBERS.cache().lock().unwrap().len();
-        assert!((101..COMPILED_MAX).contains(&compiled), "{compiled}");
     }
 
     #[test]
