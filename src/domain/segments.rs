@@ -94,6 +94,9 @@ pub fn segments(text: &str) -> Vec<&str> {
 
 /// The longest beginning of `text` that has at most `max` segments.
 pub fn within(text: &str, max: usize) -> &str {
+    if segments(text).len() <= max {
+        return text;
+    }
     // A longer beginning never has fewer segments: a character more adds its units, or turns all
     // of them into UTF-16.
     let ends: Vec<usize> = text.char_indices().map(|(at, char)| at + char.len_utf8()).collect();
