@@ -222,7 +222,7 @@ pub(in crate::store) struct LentTx(Mutex<Transaction<'static, Postgres>>);
 impl LentTx {
     async fn begin(db: Arc<DatabaseConnection>, opening: Arc<str>) -> Result<Self, DbErr> {
         let pool = db.get_postgres_connection_pool();
-        // The future of a connection has 190 KB, with which each future that holds it would be moved.
+        // The future of a new connection has 190 KB: without a box, all that hold it move that.
         let begun = Box::pin(pool.begin_with(AssertSqlSafe(opening))).await.map_err(failed)?;
         Ok(Self(Mutex::new(begun)))
     }

@@ -147,7 +147,8 @@ fn rows(argument: &str, sqlite: bool) -> String {
     let columns: Vec<(&str, &str)> = parts.filter_map(|column| column.split_once(' ')).collect();
     if sqlite {
         let list: Vec<String> =
-            columns.iter().map(|(name, _)| format!("value->>'{name}' as {name}")).collect();
+            columns.iter().map(|(name, _)| format!("value->>'$.{name}' as {name}")).collect();
+        // A name alone would be made into such a path for each value: a fifth of the time.
         return format!("(select {} from jsonb_each({parameter}))", list.join(", "));
     }
     let list: Vec<String> = columns
@@ -180,7 +181,7 @@ mod tests {
         let sql = Sql::new("X", "select g.id from @rows($1, id bigint, at instant) g");
         assert_eq!(
             sql.text(DatabaseBackend::Sqlite),
-            "select g.id from (select value->>'id' as id, value->>'at' as at from jsonb_each($1)) g"
+            "select g.id from (select value->>'$.id' as id, value->>'$.at' as at from jsonb_each($1)) g"
         );
         assert_eq!(
             sql.text(DatabaseBackend::Postgres),
