@@ -28,6 +28,7 @@ pub mod skipped;
 pub mod sqlite;
 pub mod web;
 
+use reqwest::redirect::Policy;
 use std::{panic::Location, time::Duration};
 
 /// How long a test waits for counts of the overview: they are kept for 20 seconds at most, and then
@@ -90,6 +91,11 @@ fn eventually_blocking<T>(within: Duration, mut look: impl FnMut() -> Option<T>)
 /// ran on.
 pub fn http() -> reqwest::Client {
     http_builder().timeout(Duration::from_secs(30)).build().expect("an HTTP client")
+}
+
+/// The same without a time-out, and it follows no redirect.
+pub fn http_without_redirects() -> reqwest::Client {
+    http_builder().redirect(Policy::none()).build().expect("an HTTP client")
 }
 
 /// The settings of clients that speak plain HTTP with this machine: no proxy, and no root

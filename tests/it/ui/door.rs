@@ -6,12 +6,12 @@ use crate::{
     support::{
         both::Place,
         daemon::{Daemon, Options},
-        eventually, http_builder, postgres,
+        eventually, http_without_redirects, postgres,
         proxy::Way,
         web::{Answer, ask, sms},
     },
 };
-use reqwest::{Method, RequestBuilder, redirect::Policy};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     fn new(daemon: &'a Daemon) -> Self {
-        let http = http_builder().redirect(Policy::none()).build().unwrap();
+        let http = http_without_redirects();
         Self { daemon, http, cookie: None }
     }
 

@@ -5,13 +5,13 @@ use crate::support::{
     COUNTS_WITHIN,
     both::Place,
     daemon::Daemon,
-    eventually, http, http_builder,
+    eventually, http, http_without_redirects,
     leftovers::Leftover,
     proxy::Way,
     web::{ask, sms},
 };
 use postroom::telemetry::page_metrics::PAGES;
-use reqwest::{Method, redirect::Policy};
+use reqwest::Method;
 use std::{collections::BTreeMap, time::Duration};
 
 const CONFIG: &str = "[pools.SMS_INBOUND_POST_PROCESS]\npaused = true\n";
@@ -34,7 +34,7 @@ const PATHS: [&str; 12] = [
 
 /// Asks as a browser without a session, and follows nowhere.
 async fn stranger(daemon: &Daemon, method: Method, path: &str) -> reqwest::Response {
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     client.request(method, daemon.url(path)).header("accept", "text/html").send().await.unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn a_problem_is_a_page_for_a_person_and_json_for_a_program() {
 async fn colours_and_keys_are_chosen_by_a_form_and_kept_in_cookies() {
     let daemon = Place::sqlite().start("").await;
     page(&daemon, "/").await.lacks("data-theme").lacks("data-keys");
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     let post = async |form: &[(&str, &str)]| {
         let request = client.post(daemon.url("/look")).bearer_auth(daemon.admin_token());
         request.form(form).send().await.unwrap()
@@ -244,7 +244,7 @@ async fn a_search_leads_to_the_page_of_what_was_asked_for() {
     let (lead, message) =
         (answer.field("lead_id").to_owned(), answer.field("message_id").to_owned());
     let job = answer.job_ids()[0].clone();
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     for (text, path) in [
         (job.as_str(), format!("/jobs/{job}")),
         (&lead, format!("/leads/{lead}")),

@@ -6,12 +6,12 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
-        eventually, http_builder,
+        eventually, http_without_redirects,
         leftovers::Leftover,
         web::{Answer, ask, sms},
     },
 };
-use reqwest::{Method, RequestBuilder, redirect::Policy};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ struct Person<'a> {
 
 impl<'a> Person<'a> {
     fn new(daemon: &'a Daemon, token: &'a str) -> Self {
-        let http = http_builder().redirect(Policy::none()).build().unwrap();
+        let http = http_without_redirects();
         Self { daemon, token, http }
     }
 

@@ -16,8 +16,8 @@ mod set_up;
 mod some_clients;
 mod weights;
 
-use crate::support::{daemon::Daemon, http_builder};
-use reqwest::{RequestBuilder, Response, header, redirect::Policy};
+use crate::support::{daemon::Daemon, http_without_redirects};
+use reqwest::{RequestBuilder, Response, header};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What every page may do, and no more.
@@ -76,7 +76,7 @@ pub async fn post(daemon: &Daemon, path: &str, form: &[(&str, &str)]) -> Respons
 
 /// The same as the owner of a token.
 async fn post_as(daemon: &Daemon, token: &str, path: &str, form: &[(&str, &str)]) -> Response {
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     let request = client.post(daemon.url(path)).bearer_auth(token);
     request.header(header::ACCEPT, "text/html").form(form).send().await.unwrap()
 }
@@ -90,7 +90,7 @@ pub fn leads_to(answer: &Response) -> String {
 
 /// Where a page leads the operator, who does not follow.
 pub async fn page_leads_to(daemon: &Daemon, path: &str) -> String {
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     let request = client.get(daemon.url(path)).bearer_auth(daemon.admin_token());
     leads_to(&request.header(header::ACCEPT, "text/html").send().await.unwrap())
 }

@@ -6,13 +6,13 @@ use crate::{
     support::{
         both::Place,
         daemon::Daemon,
-        eventually, http_builder,
+        eventually, http_without_redirects,
         leftovers::Leftover,
         proxy::Way,
         web::{ask, sms},
     },
 };
-use reqwest::{Method, redirect::Policy};
+use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -203,7 +203,7 @@ async fn only_an_operator_finds_and_sends_forms_of_jobs_and_pools() {
     let daemon = Place::sqlite().start(USERS).await;
     let posted = ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
     let job = posted.job_ids().remove(0);
-    let http = http_builder().redirect(Policy::none()).build().unwrap();
+    let http = http_without_redirects();
     for token in ["kims-token-of-24-characters-", "vics-token-of-24-characters-"] {
         for path in [
             "/jobs",

@@ -6,17 +6,17 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
-        http_builder,
+        http_without_redirects,
         web::{ask, mail, sms},
     },
 };
-use reqwest::{Method, redirect::Policy};
+use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Where a search leads; `None` if it answers with a page.
 async fn found(daemon: &Daemon, q: &str) -> Option<String> {
-    let client = http_builder().redirect(Policy::none()).build().unwrap();
+    let client = http_without_redirects();
     let request = client.get(daemon.url("/search")).query(&[("q", q)]);
     let answer = request.bearer_auth(daemon.admin_token()).send().await.unwrap();
     let location = answer.headers().get("location").map(|it| it.to_str().unwrap().to_owned());

@@ -6,7 +6,7 @@ use crate::{
     support::{
         both::Peek,
         daemon::Daemon,
-        eventually, http_builder,
+        eventually, http_without_redirects,
         leftovers::Leftover,
         web::{Answer, ask, sms},
     },
@@ -152,8 +152,7 @@ impl Owned {
 }
 
 fn ann(daemon: &Daemon, method: Method, path: &str) -> RequestBuilder {
-    let client = http_builder().redirect(reqwest::redirect::Policy::none());
-    let request = client.build().unwrap().request(method, daemon.url(path));
+    let request = http_without_redirects().request(method, daemon.url(path));
     request.bearer_auth(ANN)
 }
 
