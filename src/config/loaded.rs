@@ -129,7 +129,7 @@ impl Loaded {
     pub fn read_paths_now(&self) -> Vec<PathBuf> {
         let errors = Errors::default();
         let all = all_layers(&self.sources, &self.sources.layers(), &errors);
-        fetch_references(all, &self.sources, &errors).1.paths
+        fetch_references(&mut merged(all), &self.sources, &errors).paths
     }
 
     /// Hex digits that are equal for two loads only if all their values are.
@@ -274,31 +274,29 @@ fn read_layers(sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
     let of_paths = layers.iter().zip(all.iter().skip(1));
     let with_values =
         of_paths.filter(|(_, layer)| !layer.is_empty()).map(|(path, _)| path.clone()).collect();
+    let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
     let is_variable = |layer: &Table| layer.values().any(|node| node.origin.is_variable());
     let of_files: Vec<Table> = all.iter().filter(|layer| !is_variable(layer)).cloned().collect();
-    let overruled = match of_files.len() < all.len() {
-        true => {
-            overruled(show::effective(&merged(of_files)), &show::effective(&merged(all.clone())))
-        }
+    let has_variables = of_files.len() < all.len();
+    let mut table = merged(all);
+    let overruled = match has_variables {
+        true => overruled(show::effective(&merged(of_files)), &show::effective(&table)),
         false => Vec::new(),
     };
-    let (table, files) = fetch_references(all, sources, errors);
-    (table, FilesRead { layers, with_values, overruled, ..files })
-}
-
-/// Merges the layers, and fetches what they refer to. Returns the table with the files that are
-/// named.
-fn fetch_references(all: Vec<Table>, sources: &Sources, errors: &Errors) -> (Table, FilesRead) {
-    let default_clients = all.first().and_then(|it| it.get("clients")).cloned();
-    let mut table = merged(all);
-    let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
-    references::files(&table, &mut files.paths);
-    references::resolve(&mut table, "", &sources.env, errors);
+    let files = fetch_references(&mut table, sources, errors);
     if let Some(clients) = table.get_mut("clients") {
         client::inherit(clients, default_clients.as_ref());
     }
-    files.read_named(&table);
-    (table, files)
+    (table, FilesRead { layers, with_values, overruled, ..files })
+}
+
+/// Fetches what the merged layers refer to. Returns the files that are named.
+fn fetch_references(table: &mut Table, sources: &Sources, errors: &Errors) -> FilesRead {
+    let mut files = FilesRead { paths: sources.wanted(), ..FilesRead::default() };
+    references::files(table, &mut files.paths);
+    references::resolve(table, "", &sources.env, errors);
+    files.read_named(table);
+    files
 }
 
 /// The values of files that are not among all values, because a variable took their place.
