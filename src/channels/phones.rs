@@ -96,6 +96,19 @@ mod tests {
     }
 
     #[test]
+    fn the_example_number_of_each_country_is_read_as_itself() {
+        let examples = PHONE_NUMBER_UTIL
+            .get_supported_regions()
+            .filter_map(|country| PHONE_NUMBER_UTIL.get_example_number(country).ok());
+        let numbers: Vec<String> =
+            examples.map(|it| it.format_as(PhoneNumberFormat::E164).into_owned()).collect();
+        assert!(numbers.len() > 200, "{}", numbers.len());
+        for number in numbers {
+            assert_eq!(read(&number, &[]).and_then(|it| it.e164).as_ref(), Some(&number));
+        }
+    }
+
+    #[test]
     fn what_is_no_number_is_none() {
         for text in ["", "12345", "dana@larkspur.example", "call me", "CALL-US-NOW", "+", "N/A"] {
             assert_eq!(read(text, &[Some("US")]), None, "{text}");
@@ -113,6 +126,15 @@ mod tests {
         fn an_e164_number_is_read_as_itself(text in "\\+[1-9][0-9]{6,14}") {
             if let Some(known) = read(&text, &[]).and_then(|it| it.e164) {
                 prop_assert_eq!(read(&known, &[Some("US")]).and_then(|it| it.e164), Some(known));
+            }
+        }
+
+        #[test]
+        fn a_national_number_is_read_as_its_e164_spelling_is(
+            text in "[0-9]{7,13}", country in prop::sample::select(vec!["US", "DE", "FR", "RU", "IT", "MX", "AR", "BR", "GB", "HU", "KZ"]),
+        ) {
+            if let Some(known) = read(&text, &[Some(country)]).and_then(|it| it.e164) {
+                prop_assert_eq!(read(&known, &[]).and_then(|it| it.e164), Some(known));
             }
         }
     }
