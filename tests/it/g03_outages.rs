@@ -16,7 +16,7 @@ use crate::{
         web::{Answer, sms, try_ask},
     },
 };
-use postroom::store::Heartbeat;
+use postroom::store::{Heartbeat, StoreError};
 use sqlx::Connection;
 use std::{
     collections::BTreeSet,
@@ -283,7 +283,35 @@ async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
     tokio::join!(read(), read(), read(), read(), silences);
 }
 
+/// No other connection falls silent with it, so nothing else tells that the network is broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_connection_that_falls_silent_alone_keeps_no_place() {
+    let Some(db) = Fixture::postgres().await else { return };
+    let url = db.config.database.url.expose();
+    let proxy = Proxy::before(url).await;
+    let through_proxy = fixture::config(&[
+        ("POSTROOM__DATABASE__URL", &proxy.url(url)),
+        // One for reading.
+        ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
+        ("POSTROOM__DATABASE__ACQUIRE_TIMEOUT", "1s"),
+    ]);
+    let store = fixture::open_store(&db.runtime, &through_proxy).await;
+    store.nodes().list().await.unwrap();
+    proxy.silence_next_check();
+    let mut failed = 0;
+    eventually(PATIENCE, async || match store.nodes().list().await {
+        Ok(_) => (proxy.has_silenced_check() && failed > 0).then_some(()),
+        Err(error) => {
+            assert!(matches!(error, StoreError::Busy(_)), "{error}");
+            failed += 1;
+            None
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_while_the_server_is_away_a_node_tries_rarely_and_not_in_step() {
     /// The connections of each of the two nodes: `database.max_connections`, one for heartbeats,
     /// one that listens, and two for the API. Each may try once when it finds the server gone.

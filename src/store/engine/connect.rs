@@ -6,7 +6,7 @@ use super::{
     connections::Connections,
     last_failed_write::LastFailedWrite,
     news::NewsListener,
-    sessions::{self, LENT_BEGIN, Sessions},
+    sessions::{self, LENT_BEGIN, LastMove, Sessions, Watch},
     sql::sql,
     timings::Timings,
     tx::read,
@@ -390,7 +390,7 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
     let cfg = resolved(cfg).await?;
     let faults = Arc::new(Faults::from_env());
     let statement_limit = faults.limit("statement", STATEMENT_LIMIT);
-    let limit = cfg.acquire_timeout + statement_limit;
+    let call_limit = cfg.acquire_timeout + statement_limit;
     let breaker = CircuitBreaker::new(probe(&cfg)?, cfg.acquire_timeout, cfg.max_connections);
     // How sessions for one purpose are made: their number, their settings, and how the breaker
     // replaces their pool.
@@ -402,13 +402,14 @@ async fn postgres(cfg: &config::DatabaseConfig) -> Result<Connections, StoreErro
             true => plain.clone(),
             false => plain.clone().options(POSTGRES_TRANSACTIONS).options(settings.iter().copied()),
         };
-        let pools = postgres_pool(&cfg, &breaker, connections);
+        let last_move = LastMove::default();
+        let pools = postgres_pool(&cfg, &breaker, connections, &last_move);
         let pool = pools.clone().connect_lazy_with(options.clone());
         let sessions = match is_lent {
             true => Sessions::lent(pool, settings),
             false => Sessions::own(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
         };
-        let sessions = sessions.with_limit(limit);
+        let sessions = sessions.watched(Watch { call_limit, statement_limit, last_move });
         let behind_breaker = sessions.clone();
         guarded.push(GuardedPool::new(move || {
             behind_breaker.renew(pools.clone().connect_lazy_with(options.clone()));
@@ -470,21 +471,29 @@ fn postgres_pool(
     cfg: &config::DatabaseConfig,
     breaker: &Arc<CircuitBreaker>,
     most: u32,
+    last_move: &LastMove,
 ) -> PgPoolOptions {
     // Weak, because the breaker holds its pools: neither would ever be dropped.
     let (of_release, of_acquire) = (Arc::downgrade(breaker), Arc::downgrade(breaker));
+    let [connected, taken, given_back] = std::array::from_fn(|_| last_move.clone());
     PgPoolOptions::new()
         .max_connections(most.max(1))
         .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
         .acquire_timeout(cfg.acquire_timeout)
+        .after_connect(move |_, _| {
+            connected.note();
+            Box::pin(async { Ok(()) })
+        })
         .before_acquire(move |session, meta| {
+            taken.note();
             let must_check =
                 of_acquire.upgrade().is_some_and(|breaker| breaker.must_check(meta.idle_for));
             let is_checked = must_check || meta.idle_for >= IDLE_UNCHECKED;
             Box::pin(async move { if is_checked { is_sound(session).await } else { Ok(true) } })
         })
         .after_release(move |_, meta| {
+            given_back.note();
             let may_return =
                 of_release.upgrade().is_none_or(|breaker| breaker.may_return(meta.age));
             // An error, because `Ok(false)` closes the connection with a message and waits for the

@@ -1,7 +1,7 @@
 //! Database errors, classified once by what a caller can do about them
 //! (docs/decisions/0015-errors.md).
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 use std::io;
 use thiserror::Error;
 
@@ -112,6 +112,16 @@ impl From<DbErr> for StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         from_sqlx(&error)
+    }
+}
+
+/// True if no connection of the pool became free in time.
+#[expect(clippy::wildcard_enum_match_arm, reason = "SeaORM's enum is non-exhaustive")]
+pub(in crate::store) fn is_none_free(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
+        DbErr::Query(RuntimeErr::SqlxError(cause)) => matches!(**cause, sqlx::Error::PoolTimedOut),
+        _ => false,
     }
 }
 
@@ -337,7 +347,7 @@ mod tests {
             assert_eq!(class(&sorted), wanted, "{error:?}");
             assert!(!sorted.to_string().contains("secret"), "{sorted}");
         }
-        let acquire = DbErr::ConnectionAcquire(sea_orm::error::ConnAcquireErr::Timeout);
+        let acquire = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
         assert_eq!(class(&acquire.into()), "busy");
     }
 

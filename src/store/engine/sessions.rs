@@ -5,7 +5,7 @@
 //! they are lost or belong to that client. So behind a pooler every statement is part of a
 //! transaction that begins with its settings, and is sent without a name.
 
-use super::{StoreError, circuit_breaker, timings::Timings};
+use super::{StoreError, circuit_breaker, error::is_none_free, timings::Timings};
 use arc_swap::ArcSwap;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, ExecResult, QueryResult,
@@ -16,8 +16,13 @@ use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPool},
 };
-use std::{io, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::Instant};
 
 /// The futures that `SeaORM`'s trait returns.
 type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
@@ -26,6 +31,38 @@ type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + '
 /// role.
 pub(in crate::store) const LENT_BEGIN: &str = "begin isolation level read committed read write";
 
+/// When the connections of a pool count as silent.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Watch {
+    /// How long the wait for a connection and the statement may take together.
+    pub(in crate::store) call_limit: Duration,
+    /// How long a statement may take.
+    pub(in crate::store) statement_limit: Duration,
+    /// When a connection of the pool was last taken or given back.
+    pub(in crate::store) last_move: LastMove,
+}
+
+/// When a connection of a pool was last taken or given back.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct LastMove(Arc<RwLock<Instant>>);
+
+impl Default for LastMove {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::new(Instant::now())))
+    }
+}
+
+impl LastMove {
+    /// Notes that a connection is taken or given back.
+    pub(in crate::store) fn note(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
 /// Sessions for one purpose.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Sessions {
@@ -33,9 +70,8 @@ pub(in crate::store) struct Sessions {
     db: Arc<ArcSwap<DatabaseConnection>>,
     /// Behind a pooler: the text that begins a transaction and makes its settings.
     opening: Option<Arc<str>>,
-    /// How long the wait for a connection and the statement may take together. After that the
-    /// connection counts as silent. `None` on SQLite, which has no server.
-    limit: Option<Duration>,
+    /// When connections count as silent. `None` on SQLite, which has no server.
+    watch: Option<Watch>,
     /// What its statements outside of transactions are for, and where their time is noted.
     timings: (&'static str, Timings),
 }
@@ -44,7 +80,7 @@ impl Sessions {
     /// Sessions that are our own as long as they are open.
     pub(in crate::store) fn own(db: DatabaseConnection) -> Self {
         let db = Arc::new(ArcSwap::from_pointee(db));
-        Self { db, opening: None, limit: None, timings: ("other", Timings::default()) }
+        Self { db, opening: None, watch: None, timings: ("other", Timings::default()) }
     }
 
     /// The same, with a place where the time of statements outside of transactions is noted, as
@@ -81,11 +117,11 @@ impl Sessions {
         Arc::ptr_eq(&self.db, &other.db)
     }
 
-    /// The same, with a limit for the wait for a connection and the statement together. The server
-    /// ends statements sooner, so a connection that takes longer does not answer any more.
+    /// The same, with limits after which a connection counts as silent. The server ends statements
+    /// sooner, so a connection that takes longer does not answer any more.
     #[must_use]
-    pub(in crate::store) fn with_limit(self, limit: Duration) -> Self {
-        Self { limit: Some(limit), ..self }
+    pub(in crate::store) fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Sessions that a pooler lends for one transaction, which begins with these settings: names
@@ -115,17 +151,30 @@ impl Sessions {
         while let Some(connection) = before.try_acquire() {
             drop(connection.detach());
         }
+        if let Some(watch) = &self.watch {
+            watch.last_move.note();
+        }
     }
 
-    /// Runs work that takes a connection and sends one statement over it.
+    /// Runs work that takes a connection and sends one statement over it. Connections that fell
+    /// silent are reported to the circuit breaker: that of the work, and those that keep all places
+    /// of the pool for longer than a statement may take.
     pub(in crate::store) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, DbErr>>,
     ) -> Result<T, DbErr> {
-        let Some(limit) = self.limit else { return work.await };
+        let Some(watch) = &self.watch else { return work.await };
         let mut work = std::pin::pin!(work);
-        match tokio::time::timeout(limit, &mut work).await {
-            Ok(result) => result,
+        match tokio::time::timeout(watch.call_limit, &mut work).await {
+            Ok(result) => {
+                // The pool checks a returned connection without a limit: one that falls silent just
+                // then keeps its place.
+                let found_none = result.as_ref().is_err_and(is_none_free);
+                if found_none && watch.last_move.elapsed() > watch.statement_limit {
+                    circuit_breaker::fell_silent_in_call();
+                }
+                result
+            }
             Err(_) => {
                 // Reported while the work still holds its connection, so that no other caller gets
                 // it.

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::{
@@ -35,7 +35,12 @@ struct Shared {
     generation: AtomicUsize,
     attempts: Mutex<Vec<Instant>>,
     bytes: AtomicU64,
+    /// The next connection that is checked falls silent.
+    silences_next_check: AtomicBool,
 }
+
+/// What a driver sends to ask whether a connection is sound: PostgreSQL's `Sync` by itself.
+const CHECK: [u8; 5] = [b'S', 0, 0, 0, 4];
 
 /// Forwards connections to PostgreSQL. Dropping it cuts them all.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ impl Proxy {
             generation: AtomicUsize::new(0),
             attempts: Mutex::default(),
             bytes: AtomicU64::new(0),
+            silences_next_check: AtomicBool::new(false),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
         let port = listener.local_addr().expect("a bound socket has an address").port();
@@ -87,6 +93,16 @@ impl Proxy {
             self.shared.generation.fetch_add(1, Ordering::SeqCst);
         }
         self.shared.way.send_replace(way);
+    }
+
+    /// Lets the next connection fall silent whose driver asks whether it is sound. Others go on.
+    pub fn silence_next_check(&self) {
+        self.shared.silences_next_check.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether such a connection has fallen silent.
+    pub fn has_silenced_check(&self) -> bool {
+        !self.shared.silences_next_check.load(Ordering::SeqCst)
     }
 
     /// The instants of new connections since this one.
@@ -130,7 +146,13 @@ async fn pump(
     generation: usize,
 ) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut is_silent = false;
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        is_silent |=
+            buffer[..count] == CHECK && shared.silences_next_check.swap(false, Ordering::SeqCst);
+        if is_silent {
+            continue;
+        }
         if shared.generation.load(Ordering::SeqCst) != generation {
             if *shared.way.borrow() == Way::Refused {
                 return;
