@@ -8,6 +8,7 @@ use super::{
     news::NewsListener,
     sessions::{self, LENT_BEGIN, LastMove, Sessions, Watch},
     sql::sql,
+    statement_end::{API_STATEMENT_MAX, StatementEnd},
     timings::Timings,
     tx::read,
     writer_token::WriterTokens,
@@ -23,7 +24,6 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// Connections that read from SQLite, beside its one writer.
 const SQLITE_READER_COUNT: u32 = 4;
@@ -45,8 +45,6 @@ const SQLITE_WAL_LIMIT_BYTES: &str = "16777216";
 /// Connections for the admin API and the metrics alone, in addition to `database.max_connections`:
 /// a slow page takes no connection from webhooks, claims and handlers.
 const API_CONNECTIONS: u32 = 2;
-/// How long a statement of the admin API may run.
-const API_STATEMENT_MAX: Duration = Duration::from_secs(2);
 /// After this many steps, which take some hundred microseconds, SQLite's virtual machine checks
 /// whether a statement of the admin API has run too long.
 const SQLITE_STEPS_A_CHECK: i32 = 10_000;
@@ -374,11 +372,11 @@ fn log_beside(file: PathBuf) -> PathBuf {
     path.into()
 }
 
-/// Limits what this connection will now be used for to [`API_STATEMENT_MAX`] from now on. After
-/// that, SQLite interrupts it.
+/// Limits each statement for which this connection will now be used to [`API_STATEMENT_MAX`]. After
+/// that, SQLite interrupts it. A transaction extends the time before each of its statements.
 async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let ends_at = Instant::now() + API_STATEMENT_MAX;
-    let may_go_on = move || Instant::now() < ends_at;
+    let end = StatementEnd::of_connection(API_STATEMENT_MAX);
+    let may_go_on = move || !end.has_passed();
     connection.lock_handle().await?.set_progress_handler(SQLITE_STEPS_A_CHECK, may_go_on);
     Ok(())
 }

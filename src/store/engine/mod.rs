@@ -17,6 +17,7 @@ pub(super) mod runtime;
 pub(super) mod sessions;
 pub(super) mod snapshot;
 pub(super) mod sql;
+pub(super) mod statement_end;
 pub(super) mod suitable;
 pub(super) mod timings;
 pub(super) mod tx;

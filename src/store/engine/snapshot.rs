@@ -5,6 +5,7 @@ use super::{
     circuit_breaker::{lost_in_call, while_closed},
     sessions::{LentTx, Sessions},
     sql::Sql,
+    statement_end::{API_STATEMENT_MAX, StatementEnd},
 };
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, QueryResult, SqliteTransactionMode,
@@ -18,6 +19,8 @@ const ONE_INSTANT: &str = "set transaction isolation level repeatable read, read
 pub(in crate::store) struct Snapshot {
     sessions: Sessions,
     tx: ReadTx,
+    /// On SQLite, when the running statement must have ended.
+    statement_end: StatementEnd,
 }
 
 /// The transaction over a session of our own, or over a lent one.
@@ -31,20 +34,22 @@ impl Snapshot {
         let backend = sessions.get_database_backend();
         let one_instant = || Statement::from_string(backend, ONE_INSTANT);
         let sessions = sessions.clone();
+        let statement_end = StatementEnd::after(API_STATEMENT_MAX);
         if let Some(lent) = sessions.begin_lent().await? {
             sessions.in_time(lent.execute(one_instant())).await?;
-            return Ok(Self { sessions, tx: ReadTx::Lent(lent) });
+            return Ok(Self { sessions, tx: ReadTx::Lent(lent), statement_end });
         }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
             ..TransactionOptions::default()
         };
         let db = sessions.db();
-        let tx = sessions.in_time(db.begin_with_options(options)).await?;
+        let begun = statement_end.of(sessions.in_time(db.begin_with_options(options)));
+        let tx = begun.await?;
         if backend == DatabaseBackend::Postgres {
             sessions.in_time(tx.execute_raw(one_instant())).await?;
         }
-        Ok(Self { sessions, tx: ReadTx::Own(tx) })
+        Ok(Self { sessions, tx: ReadTx::Own(tx), statement_end })
     }
 
     /// Runs a statement and returns its rows. After an error the transaction can read no more.
@@ -55,6 +60,7 @@ impl Snapshot {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let backend = self.sessions.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
+        self.statement_end.extend(API_STATEMENT_MAX);
         let rows = match &self.tx {
             ReadTx::Own(tx) => self.sessions.in_time(tx.query_all_raw(statement)).await,
             ReadTx::Lent(tx) => self.sessions.in_time(Box::pin(tx.query(statement))).await,
