@@ -33,6 +33,8 @@ const WORDS: &[(&str, &str, &str)] = &[
         "with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, \
          autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0)",
     ),
+    // A line that SQLite takes as a comment.
+    ("@only_postgres", "--", ""),
     ("@hot_row", "without rowid", "with (fillfactor = 50)"),
 ];
 
