@@ -21,6 +21,11 @@ doc:
 test *FILTER:
     cargo test {{ FILTER }}
 
+# Runs the tests that `cargo test` leaves out because they take long: most kills and outages, the plans of all statements,
+# every wrong body. With FILTER, those whose names contain it. CI runs them all. They wait little, so only four run at once.
+long *FILTER:
+    cargo test --test it --test zz_skipped {{ FILTER }} -- --ignored --skip by_hand_ --skip no_test --test-threads 4
+
 # Fuzzes all parsers, or those named, for SECONDS each: `just fuzz 60 texts times`. Installs cargo-bolero if needed.
 fuzz SECONDS="600" *TARGETS:
     #!/usr/bin/env bash
@@ -39,9 +44,9 @@ fuzz SECONDS="600" *TARGETS:
     done
 
 # Kills daemons a thousand times under load, and measures takeovers. Takes an hour or more. CHAOS_KILLS, CHAOS_WEBHOOKS,
-# CHAOS_TAKEOVERS, CHAOS_JOBS and POSTROOM_TEST_SEED change it. `just chaos takeover` runs only the takeovers.
-chaos *FILTER="harness":
-    nice cargo test --profile chaos --test it {{ FILTER }} -- --ignored --nocapture --test-threads 1
+# CHAOS_TAKEOVERS, CHAOS_JOBS and POSTROOM_TEST_SEED change it. `just chaos takeover::by_hand` runs only the takeovers.
+chaos *FILTER="chaos::by_hand takeover::by_hand":
+    nice cargo test --profile chaos --test it -- --ignored --nocapture --test-threads 1 {{ FILTER }}
 
 # Changes pools thousands of times under load while actors die. POOL_STEPS and POSTROOM_TEST_SEED change it. The suite makes
 # 300 changes on each database.
@@ -51,28 +56,28 @@ storm:
 # Sends answers through hundreds of deaths, to a provider that counts them. Takes about ten minutes. SENDS_ROUNDS and
 # POSTROOM_TEST_SEED change it.
 sends:
-    nice cargo test --test it harness::sends -- --ignored --nocapture
+    nice cargo test --test it harness::sends::by_hand -- --ignored --nocapture
 
 # Damages every field of every example body in every way, and reads the result. The suite does so once for each field of
 # each event. Takes minutes.
 bodies:
-    nice cargo test --test it bad_bodies -- --ignored --nocapture
+    nice cargo test --test it bad_bodies::interpreted::by_hand -- --ignored --nocapture
 
 # Runs an hour of mixed load on both databases, and checks that memory, logs, tables and latency do not grow.
 # SOAK_SECONDS, SOAK_RATE (webhooks a second on each) and SOAK_DATABASES change it.
 soak:
-    nice cargo test --profile chaos --test it harness::soak -- --ignored --nocapture
+    nice cargo test --profile chaos --test it harness::soak::by_hand -- --ignored --nocapture
 
 # Runs two nodes on one PostgreSQL, with a webhook every 5 s, for three minutes (PEACE_SECONDS changes that). Checks that
 # no connection counts as broken and no attempt is lost.
 peace:
-    nice cargo test --test it g03_two_nodes_in_peace_for_minutes -- --ignored --nocapture
+    nice cargo test --test it by_hand_two_nodes_in_peace -- --ignored --nocapture
 
 # Measures, on a release build, whether the time of an answer tells which clients exist. Takes a few minutes, and needs a
 # machine that does nothing else.
 timing:
     cargo build --release
-    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing -- --ignored --nocapture
+    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it security::timing::by_hand -- --ignored --nocapture
 
 # Tests the pages in a real browser: all, or those in the files named, as in `just browser walk drafts`. With
 # `--shots DIRECTORY` the walk keeps a picture of each page.
@@ -86,7 +91,7 @@ browser *ARGS:
 pages:
     cargo build --release
     (cd tests/browser && npm ci --silent)
-    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures -- --ignored --nocapture --test-threads 1
+    POSTROOM_TEST_BINARY="$PWD/target/release/postroom" cargo test --test it ui::figures::by_hand -- --ignored --nocapture --test-threads 1
 
 # Measures what a webhook costs with 1, 2 and 4 daemons over one PostgreSQL, roles together and split, on a release build.
 # Takes ten minutes, and needs `wrk` and a machine that does nothing else. `--seconds 6 --rate 50 --runs 3` change it.

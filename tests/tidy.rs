@@ -357,6 +357,9 @@ fn no_channel_is_named_outside_of_the_channels() {
 /// True if a line of code names a channel: as a string, a part of a path or of a kind, or in an
 /// identifier. Words of prose, as in regular expressions and keywords, do not count.
 fn names_channel(line: &str, channel: &str) -> bool {
+    if !line.to_lowercase().contains(channel) {
+        return false;
+    }
     let mut line = line.to_owned();
     for (_, text, _) in NO_CHANNELS.iter().filter(|(word, _, _)| *word == channel) {
         line = line.replace(text, "");
@@ -598,7 +601,8 @@ fn every_page_that_is_named_exists() {
     for file in prose_and_code() {
         for (number, line) in read(&file).lines().enumerate() {
             let place = format!("{}:{}", file.display(), number + 1);
-            for page in words(line).filter(|it| it.ends_with(".md")) {
+            let pages_of_line = line.contains(".md").then(|| words(line)).into_iter().flatten();
+            for page in pages_of_line.filter(|it| it.ends_with(".md")) {
                 let name = page.rsplit('/').next().unwrap();
                 if !pages.contains(name) {
                     wrong.insert(format!("{place}: there is no page `{page}`"));
@@ -661,6 +665,33 @@ fn every_proof_that_is_named_is_a_test() {
             proofs.len() > least,
             "{page} names its proofs, each between backticks: {proofs:?}"
         );
+    }
+    nothing(wrong);
+}
+
+/// `just long` runs what is left out of `cargo test`, but what people start by hand: that takes
+/// hours, or measures.
+#[test]
+fn every_test_that_is_left_out_is_long_or_by_hand() {
+    let mut wrong = BTreeSet::new();
+    for file in rust_files("tests/it") {
+        let text = read(&file);
+        for (_, rest) in
+            text.match_indices("#[ignore = \"").map(|(at, it)| text[at..].split_at(it.len()))
+        {
+            let (Some((why, _)), Some((_, name))) = (rest.split_once('"'), rest.split_once("fn "))
+            else {
+                continue;
+            };
+            let is_left_to_hands = name.starts_with("by_hand_") || name.starts_with("no_test(");
+            if (why == "long: `just long`") == is_left_to_hands {
+                let name = name.split('(').next().unwrap_or_default();
+                wrong.insert(format!(
+                    "{}: `{name}` is left out because {why:?}: say \"long: `just long`\", or begin the name with `by_hand_`",
+                    file.display()
+                ));
+            }
+        }
     }
     nothing(wrong);
 }

@@ -190,6 +190,7 @@ on_both_daemons! {
         assert!(rows.iter().all(|it| it["role"] == "operator"), "{audit:?}");
     }
 
+    #[ignore = "long: `just long`"]
     async fn commands_decide_as_requests_do(place: Place) {
         let daemon = place.start(CONFIG).await;
         daemon.may_leave(Leftover::Anything, "rows are put by hand");

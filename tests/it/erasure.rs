@@ -118,6 +118,7 @@ on_both_daemons! {
         call(&daemon, Method::GET, &format!("/leads/{merged}/export"), None).await.is_problem(409, "conflict");
     }
 
+    #[ignore = "long: `just long`"]
     async fn an_erasure_that_is_killed_at_any_commit_is_done_again(place: Place) {
         const MESSAGES: u32 = 420;
         let point = |name: &str, at: u32| vec![("POSTROOM_FAULTS".to_owned(), format!("store.erase.{name}=kill@{at}"))];

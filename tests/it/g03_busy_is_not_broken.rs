@@ -83,6 +83,7 @@ async fn two_nodes_in_peace(faults: &str, lasts: Duration, every: Duration) {
 
 /// With limits for a statement and for a listener's silence that are shorter than the test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_two_nodes_in_peace_lose_no_connection_and_no_attempt() {
     let (lasts, every) = (Duration::from_secs(6), Duration::from_millis(300));
     two_nodes_in_peace("limit.statement=2000ms,limit.quiet=700ms", lasts, every).await;
@@ -90,7 +91,7 @@ async fn g03_two_nodes_in_peace_lose_no_connection_and_no_attempt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes three minutes: `just peace`"]
-async fn g03_two_nodes_in_peace_for_minutes_lose_no_connection_and_no_attempt() {
+async fn by_hand_two_nodes_in_peace_for_minutes_lose_no_connection_and_no_attempt() {
     let lasts = Duration::from_secs(parameter("PEACE_SECONDS", 180));
     two_nodes_in_peace("", lasts, Duration::from_secs(5)).await;
 }
@@ -151,6 +152,7 @@ impl Lock {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_six_admin_reads_that_hang_cost_no_webhook_and_no_attempt() {
     let Some(place) = Place::postgres() else { return };
     let daemon = place.start(CONFIG).await;
@@ -221,6 +223,7 @@ async fn g03_more_writers_than_connections_are_busy_and_break_nothing() {
 
 on_both_databases! {
     /// On SQLite nothing else would ever end it.
+    #[ignore = "long: `just long`"]
     async fn a_read_of_the_api_that_takes_too_long_is_ended_and_told_as_busy(db: Fixture) {
         let lock = match db.is_sqlite() {
             true => {
@@ -341,6 +344,7 @@ fn assert_rare_and_growing(failed: &[i64]) {
 
 /// An orderly failover: the server goes down, comes back as a standby, and is promoted later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_a_standby_is_left_alone_until_it_is_promoted() {
     let Some(server) = postgres::Server::own(&[]) else { return };
     let url = server.url(&server.create_database("standby"));
@@ -392,6 +396,7 @@ async fn g03_a_standby_is_left_alone_until_it_is_promoted() {
 
 /// Some clouds set this when a disk is nearly full, or while they move a database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_a_database_that_is_set_read_only_for_a_while_is_written_again_at_once() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().unwrap();
@@ -423,6 +428,7 @@ async fn g03_a_database_that_is_set_read_only_for_a_while_is_written_again_at_on
 
 on_both_daemons! {
     /// Nudged by a webhook every 20 ms, and failing within a millisecond.
+    #[ignore = "long: `just long`"]
     async fn g03_claims_that_fail_at_once_are_repeated_rarely_and_ever_more_rarely(place: Place) {
         let daemon = place.start(CONFIG).await;
         let peek = Peek::of(&daemon).await;

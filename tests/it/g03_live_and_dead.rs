@@ -225,6 +225,7 @@ async fn g03_a_start_after_a_jump_of_the_clock_forgets_nobody() {
 
 /// A worker is stopped while it has jobs in hand, longer than the lease, and goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_a_node_that_was_stopped_and_goes_on_changes_nothing_twice() {
     const STOPS: usize = 3;
     let Some(place) = Place::postgres() else { return };

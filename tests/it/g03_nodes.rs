@@ -27,6 +27,7 @@ async fn count(peek: &Peek, sql: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_worker_is_woken_by_what_another_node_has_stored() {
     let Some(server) = postgres::server() else { return };
     let url = server.url(&server.create_database("woken"));

@@ -182,6 +182,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_a_server_that_stops_crashes_or_freezes_is_waited_for() {
     let Some(server) = postgres::Server::own(&[]) else { return };
     let url = server.url(&server.create_database("outages"));
@@ -207,6 +208,7 @@ async fn g03_a_server_that_stops_crashes_or_freezes_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_connections_that_are_cut_again_and_again_cost_a_moment() {
     const CUTS: usize = 8;
     let Some(place) = Place::postgres() else { return };
@@ -227,6 +229,7 @@ async fn g03_connections_that_are_cut_again_and_again_cost_a_moment() {
 
 /// The server's machine is gone without a word, and another takes its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_connections_that_fall_silent_are_given_up() {
     let Some((scene, proxy)) = Scene::behind_a_proxy().await else { return };
     scene
@@ -380,6 +383,7 @@ async fn g03_a_full_disk_is_waited_for() {
 /// The disk of its tables; a full disk of its write-ahead log ends the server, which is another
 /// test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn g03_a_full_disk_of_postgres_is_waited_for() {
     let Some(server) = postgres::Server::own(&[]) else { return };
     let Some(disk) = Tmpfs::mount("24m") else {

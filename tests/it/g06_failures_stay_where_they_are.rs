@@ -255,6 +255,7 @@ impl JobHandler for BreaksAtTheEnd {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_handler_that_never_yields_stops_nobody_else(place: Place) {
         let registry = registry::postroom().kind(|_| Blocks).kind(|_| Behaves::default());
         let daemon = Inside::start(&place, &config(), registry).await;
@@ -288,6 +289,7 @@ on_both_daemons! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn every_kind_of_panic_costs_one_attempt_and_gives_its_slot_back(place: Place) {
         let daemon = Inside::start(&place, &config(), Registry::default().kind(|_| Behaves::default())).await;
         daemon.may_leave(Leftover::Panic, "the test makes actors or handlers go down");
@@ -303,6 +305,7 @@ on_both_daemons! {
         assert!(daemon.board.actors().iter().any(|it| it.last_failure.is_some()));
     }
 
+    #[ignore = "long: `just long`"]
     async fn every_outcome_is_recorded_as_what_it_is(place: Place) {
         let daemon = Inside::start(&place, &config(), Registry::default().kind(|_| Behaves::default())).await;
         let no_luck = ("error", "no luck");

@@ -158,6 +158,7 @@ async fn measure(place: &Place, restart: &str, load: Load, fire: &Fire) -> (f64,
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_kind_that_crashes_costs_the_others_a_tenth_of_their_pace_at_most(place: Place) {
         let fire = &FIRES[usize::from(!place.is_sqlite())];
         let (share, restarts) = measure(&place, "", STEADY_LOAD, fire).await;
@@ -172,7 +173,7 @@ on_both_daemons! {
 /// other things to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-async fn figures_beside_a_kind_that_crashes() {
+async fn by_hand_figures_beside_a_kind_that_crashes() {
     for place in [Some(Place::sqlite()), Place::postgres()].into_iter().flatten() {
         let fire = &FIRES[usize::from(!place.is_sqlite())];
         for (jobs, load) in [("waiting", STEADY_LOAD), ("brisk", BRISK_LOAD)] {

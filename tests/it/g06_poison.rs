@@ -22,6 +22,7 @@ const CONFIG: &str = "[supervisor]\ntick = \"50ms\"\nheartbeat = \"50ms\"\nlease
     [[clients]]\nid = \"fine\"\n[[clients]]\nid = \"lingers\"\n";
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_job_that_kills_its_process_is_failed_and_costs_its_neighbours_two_attempts_at_most(place: Place) {
         let options = Options { has_own_kinds: true, until: Until::Started, ..place.options(CONFIG) };
         let mut daemon = Daemon::start(options).await;

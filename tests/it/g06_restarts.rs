@@ -109,6 +109,7 @@ const FAILED_ATTEMPTS: &str =
 on_both_daemons! {
     /// In `handle`, in an async response, in a spawned future, and in `started`, which comes after
     /// another death.
+    #[ignore = "long: `just long`"]
     async fn whatever_actor_dies_and_wherever_work_goes_on_and_nothing_is_lost(place: Place) {
         let points: [(&str, Option<&str>); 20] = [
             ("ingest.handle", None),
@@ -300,6 +301,7 @@ on_both_daemons! {
         assert_eq!(pool.view().restarts, 1);
     }
 
+    #[ignore = "long: `just long`"]
     async fn one_clients_poisonous_messages_pause_nobody(place: Place) {
         let registry = Registry::default().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 2, &["fine", "poison"]), registry).await;
@@ -395,6 +397,7 @@ on_both_daemons! {
     }
 
     /// A supervisor that dies while it drains is followed by another, which is told again.
+    #[ignore = "long: `just long`"]
     async fn a_stop_is_clean_though_the_supervisor_dies_in_it(place: Place) {
         let options = Options {
             env: vec![("POSTROOM_FAULTS".to_owned(), "supervisor.drain=2".to_owned())],
@@ -442,6 +445,7 @@ on_both_daemons! {
 
     /// Writes down how long it takes from a panic until the next job runs in that slot, and until
     /// the other actors are there again.
+    #[ignore = "long: `just long`"]
     async fn a_replacement_is_there_at_once(place: Place) {
         let registry = registry::postroom().kind(|_| Works);
         let daemon = Inside::start(&place, &config(LONG_LEASE, 1_000, &["fine"]), registry).await;

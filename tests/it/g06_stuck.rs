@@ -73,6 +73,7 @@ async fn ended(daemon: &Inside, job_id: Id) -> Value {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn it_is_stuck_its_slot_is_replaced_and_its_thread_is_lost_until_it_is_back(place: Place) {
         let registry = match place.is_sqlite() {
             true => Registry::default().kind(|_| Ignores::<0>),

@@ -66,6 +66,7 @@ fn job(enqueuer: &Enqueuer, client: &str) -> NewJob {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_single_job_starts_among_the_next_whatever_another_client_has_waiting(place: Place) {
         let (started, registry) = if place.is_sqlite() {
             (&STARTED[0], Registry::default().kind(|_| Notes::<0>))
@@ -93,6 +94,7 @@ on_both_daemons! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn single_jobs_start_among_the_next_of_three_nodes() {
     const NODES: usize = 3;
     const FLOOD: usize = 20_000;

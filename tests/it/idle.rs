@@ -148,6 +148,7 @@ async fn an_idle_daemon_behind_a_pooler_asks_as_rarely() {
 
 on_both_daemons! {
     /// Most kinds never have a job, and that is no reason to poll.
+    #[ignore = "long: `just long`"]
     async fn claims_ask_for_the_clock_of_their_kinds_every_ten_seconds_only(place: Place) {
         const WEBHOOKS: u64 = 40;
         let daemon = place.start(CONFIG).await;

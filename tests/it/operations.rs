@@ -93,6 +93,7 @@ pub fn ends_with(code: i32, output: &Output) -> (String, String) {
 const CANCELLED: &str = "select count(*) from job_attempts a join jobs j on j.id = a.job_id where a.outcome = 'cancelled' and j.client_id = 'many'";
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn ten_thousand_jobs_are_cancelled_half_and_nothing_else_waits(place: Place) {
         let (daemon, db) = start(&place, MANY).await;
         // Count first.
@@ -170,6 +171,7 @@ on_both_daemons! {
         assert_eq!(get(&daemon, "/operations?limit=1").await.items()[0]["action"], "retry");
     }
 
+    #[ignore = "long: `just long`"]
     async fn an_operation_of_a_killed_daemon_is_failed_and_can_be_started_again(place: Place) {
         let (mut daemon, db) = start(&place, MANY).await;
         let started = change(&daemon, "/jobs/cancel", &many()).await;
@@ -188,6 +190,7 @@ on_both_daemons! {
         assert_eq!((&again["status"], number(&again, "done")), (&"done".into(), MANY - done), "{again}");
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_daemon_that_is_told_to_stop_ends_its_operations(place: Place) {
         let (mut daemon, db) = start(&place, MANY).await;
         let started = change(&daemon, "/jobs/cancel", &many()).await;
@@ -202,6 +205,7 @@ on_both_daemons! {
         assert_eq!(operation(&daemon, &id).await["status"], "stopped");
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_command_counts_asks_and_follows(place: Place) {
         let (daemon, db) = start(&place, 700).await;
         let cancel = |more: &[&str]| postroom(&daemon, &[&["jobs", "cancel", "--client", "many"], more].concat());

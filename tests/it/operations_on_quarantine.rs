@@ -99,6 +99,7 @@ async fn ended(daemon: &Daemon, started: &Value) -> Value {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_group_is_replayed_in_order_while_webhooks_are_taken(place: Place) {
         let (daemon, db) = start_with_many(&place).await;
         // Count first.
@@ -146,6 +147,7 @@ on_both_daemons! {
         ask(daemon.api(Method::GET, "/operations?action=paint")).await.is_problem(400, "bad-request");
     }
 
+    #[ignore = "long: `just long`"]
     async fn it_is_stopped_half_way_and_the_numbers_add_up(place: Place) {
         let (daemon, db) = start_with_many(&place).await;
         let started = change(&daemon, "/quarantine/replay", &demo()).await;
@@ -288,6 +290,7 @@ on_both_daemons! {
         assert_eq!(audit, ["ann", "ann"]);
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_killed_daemon_leaves_a_row_that_fails_and_no_message_twice(place: Place) {
         let (mut daemon, db) = start_with_many(&place).await;
         let started = change(&daemon, "/quarantine/replay", &demo()).await;
@@ -324,6 +327,7 @@ on_both_daemons! {
         assert_eq!(operation(&daemon, &id).await["status"], "stopped");
     }
 
+    #[ignore = "long: `just long`"]
     async fn what_somebody_else_settles_meanwhile_is_left_alone(place: Place) {
         let (daemon, db) = start_with_many(&place).await;
         let started = change(&daemon, "/quarantine/replay", &demo()).await;
@@ -338,6 +342,7 @@ on_both_daemons! {
         assert!(reasons.keys().all(|it| known.contains(&it.as_str())), "{row}");
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_command_counts_asks_and_follows(place: Place) {
         let (daemon, db) = start(&place).await;
         db.put_held(1, "demo", &understood(20)).await;

@@ -90,6 +90,7 @@ async fn restart(daemon: &mut Daemon) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_pause_is_in_force_when_it_is_answered_and_survives_a_restart(place: Place) {
         let mut daemon = place.start("").await;
         let body = json!({"paused": true, "note": "the provider is down"});
@@ -227,6 +228,7 @@ on_both_daemons! {
         assert_eq!((&same.body["size"], &same.body["override"]), (&json!(8), &Value::Null));
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_daemon_that_ignores_overrides_keeps_them_for_the_next(place: Place) {
         let mut daemon = place.start("").await;
         change(&daemon, CHECK, &json!({"paused": true})).await;

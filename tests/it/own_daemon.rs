@@ -15,7 +15,7 @@ use postroom::{
 use std::{env, process, thread, time::Duration};
 
 /// The arguments that make the test program a daemon.
-pub const ARGS: [&str; 4] = ["own_daemon::for_other_tests", "--exact", "--ignored", "--nocapture"];
+pub const ARGS: [&str; 4] = ["own_daemon::no_test", "--exact", "--ignored", "--nocapture"];
 /// The variable that names its configuration files.
 pub const CONFIGS: &str = "TEST_DAEMON_CONFIGS";
 /// The variable that gives it Postroom's own channels and kinds, too.
@@ -121,7 +121,7 @@ impl JobHandler for Blocks {
 
 #[test]
 #[ignore = "a daemon that other tests start, and no test"]
-fn for_other_tests() {
+fn no_test() {
     // A person who runs all ignored tests wants no daemon.
     let Some(files) = env::var_os(CONFIGS) else { return };
     let sources = Sources { files: env::split_paths(&files).collect(), ..Sources::default() };

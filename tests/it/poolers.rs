@@ -156,14 +156,15 @@ async fn a_pooler_that_dies_and_comes_back_costs_no_webhook_and_no_restart() {
 
 /// Two nodes that die and rescue each other's jobs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn kills_behind_a_pooler_lose_and_double_nothing() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 6) else { return };
     harness::short(&Place::behind(&pooler), 2, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `just chaos behind_a_pooler`"]
-async fn a_hundred_kills_behind_a_pooler_lose_and_double_nothing() {
+#[ignore = "takes minutes: `just chaos poolers::by_hand`"]
+async fn by_hand_a_hundred_kills_behind_a_pooler_lose_and_double_nothing() {
     let Some(pooler) = PgBouncer::start(Parameters::Refused, 4) else { return };
     harness::short(&Place::behind(&pooler), 2, 100).await;
 }

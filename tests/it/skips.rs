@@ -5,7 +5,7 @@ use std::{env, process::Command};
 
 #[test]
 #[ignore = "skips itself when the next test runs it, and is no test"]
-fn for_the_next_test() {
+fn no_test() {
     skip("the moon is not full");
 }
 
@@ -20,14 +20,14 @@ fn a_test_that_is_skipped_is_counted_and_named_once_the_tests_have_run() {
     };
     assert_eq!(told(own_id()), "skipped: no test");
     for _ in 0..2 {
-        let shown = run("skips::for_the_next_test", "2");
-        assert_eq!(shown, "test skips::for_the_next_test ... skipped: the moon is not full\n");
+        let shown = run("skips::no_test", "2");
+        assert_eq!(shown, "test skips::no_test ... skipped: the moon is not full\n");
     }
-    let expected = "skipped: 1 test, because the moon is not full: skips::for_the_next_test";
+    let expected = "skipped: 1 test, because the moon is not full: skips::no_test";
     assert_eq!(told(own_id()), expected, "twice in one run, and one test");
     assert_eq!(told(own_id()), "skipped: no test", "what was told is not told again");
     // One at a time they run on the main thread, which has another name: then the place is told.
-    run("skips::for_the_next_test", "1");
+    run("skips::no_test", "1");
     let told = told(own_id());
     assert!(told.starts_with("skipped: 1 test, because the moon is not full: "), "{told}");
     assert!(told.contains("skips"), "{told}");

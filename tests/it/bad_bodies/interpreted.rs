@@ -151,13 +151,14 @@ fn every_field_is_wrong_in_every_way(only_new: bool) {
 
 /// The main test of this folder.
 #[test]
+#[ignore = "long: `just long`"]
 fn every_field_of_every_event_may_be_wrong_in_every_way() {
     every_field_is_wrong_in_every_way(true);
 }
 
 #[test]
 #[ignore = "takes minutes; run by `just bodies`"]
-fn every_field_of_every_body_may_be_wrong_in_every_way() {
+fn by_hand_every_field_of_every_body_may_be_wrong_in_every_way() {
     every_field_is_wrong_in_every_way(false);
 }
 
@@ -203,6 +204,7 @@ fn processor_time() -> u64 {
 /// A message of each channel, with each field swollen in turn. A text, which is worked on, is
 /// swollen with everything that is slow to read, and once to 3 MB.
 #[test]
+#[ignore = "long: `just long`"]
 fn a_field_of_megabytes_is_read_like_any_other() {
     const SMALL: usize = 200_000;
     const FACTOR: usize = 15;

@@ -201,6 +201,7 @@ fn measurements_are_printed_as_documents() {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn every_list_is_printed_in_every_form(place: Place) {
         let daemon = place.start("").await;
         for number in 1..=3 {
@@ -264,6 +265,7 @@ on_both_daemons! {
         assert!(out.lines().skip(1).all(|line| line.ends_with("ago") || line == "now"), "{out}");
     }
 
+    #[ignore = "long: `just long`"]
     async fn all_pages_are_printed_and_a_reader_may_leave_early(place: Place) {
         let daemon = place.start("").await;
         let (_, _) = ends_with(0, &command(&daemon, &["send", "sms", "--count", &MANY.to_string()]));
@@ -296,6 +298,7 @@ on_both_daemons! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_watched_list_tells_each_change_until_ctrl_c(place: Place) {
         let mut daemon = place.start("").await;
         ask(daemon.webhook("sms", "demo").json(&sms(1, "Hello"))).await;
@@ -319,7 +322,8 @@ on_both_daemons! {
         daemon.kill_9();
         assert!(next(&told).contains("it is asked again"), "told");
         daemon.start_again().await;
-        assert_eq!(next(&told), "the daemon answers again");
+        // At first it may say that it waits for its database.
+        while next(&told) != "the daemon answers again" {}
         ask(daemon.webhook("sms", "demo").json(&sms(3, "Hello"))).await;
         loop {
             let item: Value = serde_json::from_str(&next(&printed)).expect("a document");

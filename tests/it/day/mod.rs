@@ -270,6 +270,7 @@ on_both_daemons! {
         day(&place, String::new()).await;
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_day_with_a_model_that_fails_ends_the_same(place: Place) {
         let server = ModelServer::start(model);
         let url = server.url("day");

@@ -37,6 +37,7 @@ async fn enqueue_for_later(daemon: &Inside) -> Id {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_run_is_followed_from_its_slot_to_its_commit(place: Place) {
         let (registry, release) = kinds();
         let daemon = Inside::start(&place, &config(""), registry).await;
@@ -141,6 +142,7 @@ on_both_daemons! {
         assert_eq!(fact(&backing_off, "restarts"), 1);
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_recorder_without_room_is_told(place: Place) {
         let (registry, release) = kinds();
         // The recorder has room for 4,096 outcomes, and does not come back.

@@ -59,6 +59,7 @@ on_both_daemons! {
         waits(2).await;
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_prefetch_that_changes_applies_to_the_next_claim(place: Place) {
         let (daemon, [probe, _]) = start(&place, &with("size = 1\nprefetch = 0")).await;
         for (prefetch, most) in [(0, 0), (7, 7), (0, 0), (3, 3)] {
@@ -114,6 +115,7 @@ on_both_daemons! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_limit_of_lost_threads_that_falls_to_what_is_lost_ends_the_process(place: Place) {
         let lost = |most: u32| {
             format!("[restart]\nmax_lost_threads = {most}\n{}", with("timeout = \"200ms\""))

@@ -52,6 +52,7 @@ async fn has_size(daemon: &Daemon, kind: &str, size: u64) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_process_that_is_resized_in_each_way_under_load_stops_in_order_and_loses_nothing(place: Place) {
         let mut dice = Dice::new(seed());
         let mut sizes = [4, 4];

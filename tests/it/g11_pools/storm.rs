@@ -214,6 +214,7 @@ async fn each_job_once(db: &Peek, probes: &[Arc<Probe>; 2], sent: usize) {
 on_both_daemons! {
     /// Resizes, pauses and reloads come upon each other, and slots, recorders and supervisors die.
     /// At last the daemon is told to stop in the middle of its work.
+    #[ignore = "long: `just long`"]
     async fn hundreds_of_changes_under_load_while_actors_die_lose_and_double_nothing(place: Place) {
         let mut dice = Dice::new(seed());
         let begun = Instant::now();

@@ -49,7 +49,7 @@ async fn until_enough(what: &str, kills: u64, webhooks: u64, seed: u64) -> Optio
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes an hour: `just chaos`"]
-async fn a_thousand_kills_and_a_million_webhooks() {
+async fn by_hand_a_thousand_kills_and_a_million_webhooks() {
     let (kills, webhooks) =
         (parameter("CHAOS_KILLS", 1_000), parameter("CHAOS_WEBHOOKS", 1_000_000));
     let (seed, started) = (seed(), Instant::now());

@@ -302,7 +302,7 @@ async fn soak(place: Place, run: Duration, rate: u64, seed: u64) -> Vec<String> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes an hour: `just soak`"]
-async fn an_hour_of_everything_leaves_everything_as_small_as_it_was() {
+async fn by_hand_an_hour_of_everything_leaves_everything_as_small_as_it_was() {
     let run = Duration::from_secs(parameter("SOAK_SECONDS", 3_600));
     let (rate, seed) = (parameter("SOAK_RATE", 60), seed());
     let wanted = std::env::var("SOAK_DATABASES").unwrap_or_else(|_| "sqlite postgres".to_owned());

@@ -135,6 +135,7 @@ impl Abandoned {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_stop_while_postgres_is_away_ends_in_time_and_cuts_nobody_off() {
     let Some(place) = Place::postgres() else { return };
     let url = place.database_url().expect("a server has one");
@@ -170,6 +171,7 @@ async fn a_stop_while_postgres_is_away_ends_in_time_and_cuts_nobody_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_stop_while_sqlites_file_is_held_ends_in_time_and_cuts_nobody_off() {
     let config = format!("{SHORT}{CONFIG}{}", clients_config());
     let mut scene = Abandoned::start(Place::sqlite().options(&config)).await;
@@ -192,6 +194,7 @@ async fn a_stop_while_sqlites_file_is_held_ends_in_time_and_cuts_nobody_off() {
 on_both_daemons! {
     /// The handler keeps its thread for good. The pools are small, so that jobs wait in the daemon,
     /// and webhooks come in all the time.
+    #[ignore = "long: `just long`"]
     async fn a_stop_under_load_ends_in_time_though_a_handler_is_stuck(place: Place) {
         let config =
             format!("{SHORT}[pools.default]\nsize = 2\nprefetch = 50\n{}", clients_config());
@@ -251,6 +254,7 @@ on_both_daemons! {
 /// No attempt may fail, so the lease is the usual one: a node that a full machine keeps waiting for
 /// longer than its lease loses its jobs, as is promised. Nobody waits for it, since nobody dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_rolling_restart_loses_and_doubles_nothing_and_cuts_nobody_off() {
     let Some(place) = Place::postgres() else { return };
     let config = "[supervisor]\ntick = \"100ms\"\n[database]\nmax_connections = 8\n\
@@ -303,6 +307,7 @@ async fn a_rolling_restart_loses_and_doubles_nothing_and_cuts_nobody_off() {
 /// Every request is answered while the daemon waits for its database, and at the moment when the
 /// database is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn nobody_is_cut_off_when_the_database_comes_back() {
     let Some(server) = Server::own(&[]) else { return };
     let name = server.create_database("hand_over");

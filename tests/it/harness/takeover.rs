@@ -124,8 +124,8 @@ async fn the_jobs_of_a_dead_node_follow_each_other_without_pause() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `just chaos takeover`"]
-async fn fifty_takeovers() {
+#[ignore = "takes minutes: `just chaos takeover::by_hand`"]
+async fn by_hand_fifty_takeovers() {
     /// Pairs of nodes at once, each over a database of its own: they only wait.
     const PAIRS: u64 = 5;
     let kills = parameter("CHAOS_TAKEOVERS", 50);
@@ -193,12 +193,13 @@ async fn three_nodes(jobs: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn every_job_of_three_nodes_ends_once_when_one_is_killed() {
     three_nodes(6_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "wants an optimised build: `just chaos takeover`"]
-async fn every_job_of_a_hundred_thousand_ends_once_when_one_of_three_nodes_is_killed() {
+#[ignore = "wants an optimised build: `just chaos takeover::by_hand`"]
+async fn by_hand_every_job_of_a_hundred_thousand_ends_once_when_one_of_three_nodes_is_killed() {
     three_nodes(i64::try_from(parameter("CHAOS_JOBS", 100_000)).unwrap()).await;
 }

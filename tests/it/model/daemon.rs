@@ -227,6 +227,7 @@ on_both_daemons! {
         assert_eq!(tag(&daemon, &answer).await, "Neutral");
     }
 
+    #[ignore = "long: `just long`"]
     async fn each_failure_is_a_failed_attempt_that_names_the_model_and_what_to_do(place: Place) {
         let server = ModelServer::start(|asked| failures()[number_of(asked)].0.clone());
         let keys = config(&server.url("one"), "timeout = \"300ms\"", 1) + "timeout = \"2s\"\n";
@@ -249,6 +250,7 @@ on_both_daemons! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_limit_of_the_model_costs_no_attempt(place: Place) {
         // The limit is longer than an attempt, which has time to compile the patterns.
         let limit = Duration::from_secs(10);
@@ -275,6 +277,7 @@ on_both_daemons! {
         assert_eq!(limited.items()[0]["error"], "status 429, rate_limit_exceeded");
     }
 
+    #[ignore = "long: `just long`"]
     async fn a_model_that_is_away_stops_no_job_for_good(place: Place) {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("http://{nobody}/v1");

@@ -50,6 +50,7 @@ async fn most_at_once(peek: &Peek, client: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn three_daemons_keep_the_cap_of_a_client_and_the_order_of_a_lead() {
     let Some(place) = Place::postgres() else { return };
     let mut daemons = Vec::new();

@@ -21,6 +21,7 @@ const CONFIG: &str = "[supervisor]\ntick = \"200ms\"\nheartbeat = \"200ms\"\nlea
 const SOON: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_pause_on_one_node_stops_the_claims_of_the_other() {
     let Some(place) = Place::postgres() else { return };
     let (one, other) = (place.start(CONFIG).await, place.start(CONFIG).await);

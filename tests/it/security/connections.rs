@@ -148,6 +148,7 @@ async fn a_peer_that_reads_no_answers_is_ended() {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn two_hundred_slow_connections_hold_no_webhook_up(place: Place) {
         let daemon = start(&place, "", None).await;
         let heads = [
@@ -168,6 +169,7 @@ on_both_daemons! {
         drop(slow);
     }
 
+    #[ignore = "long: `just long`"]
     async fn descriptors_never_run_out(place: Place) {
         let daemon = start(&place, "", Some(128)).await;
         let held: Vec<TcpStream> =

@@ -75,6 +75,7 @@ async fn fill(db: &Peek) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_list_of_long_texts_is_small_in_memory(place: Place) {
         let daemon = place.start("").await;
         let db = Peek::of(&daemon).await;

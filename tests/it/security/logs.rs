@@ -78,11 +78,13 @@ async fn is_clean(daemon: &mut Daemon) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn no_line_of_the_log_is_anybody_elses(place: Place) {
         let config = "[telemetry]\nlog = \"debug\"\n[[clients]]\nid = \"acme\"\nchannels = { sms = {}, email = {}, linkedin = {}, smartlead = {}, instantly = {} }\n";
         is_clean(&mut place.start(config).await).await;
     }
 
+    #[ignore = "long: `just long`"]
     async fn no_line_of_a_log_in_json_is_anybody_elses(place: Place) {
         let config = "[telemetry]\nlog = \"debug\"\nformat = \"json\"\n[[clients]]\nid = \"acme\"\nchannels = { sms = {}, email = {}, linkedin = {}, smartlead = {}, instantly = {} }\n";
         let mut daemon = place.start(config).await;

@@ -86,6 +86,7 @@ async fn post_with_all(daemon: &Daemon) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_secret_is_in_no_log_list_of_processes_metric_or_answer(place: Place) {
         let mut options = place.options(&config());
         options.env = vec![("POSTROOM__ANALYST__API_KEY".to_owned(), API_KEY.to_owned())];

@@ -132,6 +132,7 @@ fn ghl() -> (Ed25519KeyPair, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn large_bodies_of_strangers_keep_no_customer_out() {
     let daemon = Place::sqlite().start(CONFIG).await;
     let wrong = format!("authorization: Bearer {WRONG}\r\n");
@@ -229,6 +230,7 @@ async fn no_tree_is_built_of_what_strangers_send() {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn a_body_of_too_many_values_is_kept_as_it_is_and_costs_little(place: Place) {
         let daemon = place.start(CONFIG).await;
         let idle = idle_mib(&daemon).await;
@@ -259,6 +261,7 @@ on_both_daemons! {
         answer.is_problem(400, "not-json");
     }
 
+    #[ignore = "long: `just long`"]
     async fn what_the_provider_signs_for_another_customer_is_not_taken(place: Place) {
         let (pair, key) = ghl();
         let daemon = place

@@ -159,7 +159,7 @@ fn the_area_tells_how_far_two_samples_lie_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, which a busy machine falsifies: `just timing`"]
-async fn the_time_of_an_answer_does_not_tell_who_is_a_client() {
+async fn by_hand_the_time_of_an_answer_does_not_tell_who_is_a_client() {
     let daemon = Place::sqlite().start(CONFIG).await;
     let mut random = StdRng::from_rng(&mut rand::rng());
     let mut telling = Vec::new();

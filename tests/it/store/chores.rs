@@ -91,6 +91,7 @@ on_both_databases! {
 
     /// Every row that may be pruned goes within two minutes, at a batch a second, whatever stands
     /// before it.
+    #[ignore = "long: `just long`"]
     async fn pruning_gets_past_any_number_of_jobs_that_it_may_not_prune(db: Fixture) {
         const DAY: Duration = Duration::from_secs(86_400);
         let keep = Retention { succeeded: 7 * DAY, failed: 30 * DAY, quarantine: 30 * DAY, payloads: 30 * DAY };
@@ -285,6 +286,7 @@ on_both_databases! {
 
 /// Readers that overlap keep SQLite's own checkpoints from shortening its log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn sqlites_log_is_emptied_when_it_has_grown() {
     let db = Fixture::sqlite().await;
     let file = postroom::store::sqlite_path(db.config.database.url.expose()).unwrap();

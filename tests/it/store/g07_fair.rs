@@ -88,6 +88,7 @@ impl Claimer {
 }
 
 on_both_databases! {
+    #[ignore = "long: `just long`"]
     async fn g07_a_hundred_thousand_jobs_of_a_client_hold_up_nobody_nor_after_a_restart(db: Fixture) {
         db.may_leave(Leftover::Orphaned, "nobody rescues what the node before the restart had claimed");
         fill(&db, "a", SELF_CHECK, 0, 98_000).await;
@@ -124,6 +125,7 @@ on_both_databases! {
         assert!(others <= 2 * SLOTS && rounds <= 2, "{others} of a in {rounds} rounds");
     }
 
+    #[ignore = "long: `just long`"]
     async fn g07_a_paused_kind_with_a_hundred_thousand_jobs_costs_its_client_no_round(db: Fixture) {
         const FEW: usize = 2;
         const CLIENTS: usize = 3;

@@ -98,6 +98,7 @@ async fn run(jobs: usize, a_second: u32) -> Option<Costs> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn claims_stay_cheap_while_a_transaction_is_held_open() {
     let Some(costs) = run(16_000, 100).await else { return };
     eprintln!("{}", costs.told());
@@ -108,7 +109,7 @@ async fn claims_stay_cheap_while_a_transaction_is_held_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a figure: HELD_JOBS, HELD_A_SECOND"]
-async fn what_claims_cost_after_a_hundred_thousand_jobs_under_a_held_transaction() {
+async fn by_hand_what_claims_cost_after_a_hundred_thousand_jobs_under_a_held_transaction() {
     let jobs = usize::try_from(parameter("HELD_JOBS", 100_000)).unwrap();
     let a_second = u32::try_from(parameter("HELD_A_SECOND", 1_000)).unwrap();
     if let Some(costs) = run(jobs, a_second).await {

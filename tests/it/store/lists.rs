@@ -198,6 +198,7 @@ on_both_databases! {
         assert_eq!((ids, second.next), (vec![2, 1], None));
     }
 
+    #[ignore = "long: `just long`"]
     async fn jobs_are_listed_newest_first(db: Fixture) {
         filled::fill(&db, 1, 230).await;
         // Each row of the queue's tables is a job.
@@ -320,6 +321,7 @@ on_both_databases! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn drafts_and_deliveries_are_listed_by_any_filter(db: Fixture) {
         filled::fill(&db, 1, 300).await;
         for (table, status) in [("deliveries", "failed"), ("drafts", "sent")] {
@@ -441,6 +443,7 @@ on_both_databases! {
     }
 
     /// Each table of the queue has more rows than one portion of a count.
+    #[ignore = "long: `just long`"]
     async fn a_long_backlog_is_counted_as_it_is(db: Fixture) {
         const ROWS: usize = 50_050;
         db.may_leave(Leftover::Anything, "the tables of the queue are filled by themselves");

@@ -107,6 +107,7 @@ async fn fail(store: &Store, slots: usize) -> usize {
 
 on_both_databases! {
     /// More jobs than one read finds and one transaction changes.
+    #[ignore = "long: `just long`"]
     async fn many_jobs_are_cancelled_and_retried_portion_by_portion(db: Fixture) {
         let (large, small) = (5_600_i64, 40_i64);
         fill(&db, "large", SELF_CHECK, 0, large as usize).await;

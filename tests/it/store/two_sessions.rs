@@ -106,6 +106,7 @@ on_both_databases! {
     }
 
     /// NEXT: what is promoted while more is enqueued behind it.
+    #[ignore = "long: `just long`"]
     async fn next_against_enqueue(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(LEADS));
         for n in 0..3 {
@@ -174,6 +175,7 @@ on_both_databases! {
     }
 
     /// Retries and snoozes become due while their leads get more.
+    #[ignore = "long: `just long`"]
     async fn enqueue_against_due(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(LEADS));
         put(&db.store, "a", &phones, "first").await;
@@ -196,6 +198,7 @@ on_both_databases! {
 
     /// The timers of all nodes fire for the same due time: a client is not put behind by turns that
     /// nobody uses.
+    #[ignore = "long: `just long`"]
     async fn due_against_due_takes_one_turn_for_each_job(db: Fixture) {
         let other = other_of(&db).await;
         let mut due = 0;
@@ -219,6 +222,7 @@ on_both_databases! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn due_against_due(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(LEADS));
         for round in 0..rounds(&db) {
@@ -242,6 +246,7 @@ on_both_databases! {
     }
 
     /// A person cancels heads and what is behind them while their leads get more.
+    #[ignore = "long: `just long`"]
     async fn enqueue_against_cancel(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(2));
         for n in 0..2 {
@@ -304,6 +309,7 @@ on_both_databases! {
         assert_heads(&db, 0).await;
     }
 
+    #[ignore = "long: `just long`"]
     async fn end_against_cancel(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(1));
         for round in 0..rounds(&db) {
@@ -324,6 +330,7 @@ on_both_databases! {
 
     /// A failed job enters again by hand while its lead gets more, and while another person does
     /// the same.
+    #[ignore = "long: `just long`"]
     async fn retry_by_hand_against_enqueue_and_against_itself(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(1));
         for round in 0..rounds(&db) {
@@ -355,6 +362,7 @@ on_both_databases! {
     }
 
     /// A line without a head, which no transaction leaves behind, gets exactly one.
+    #[ignore = "long: `just long`"]
     async fn sweep_against_enqueue_and_against_itself(db: Fixture) {
         db.may_leave(Leftover::Miscounted, "jobs are ended by hand");
         let (other, phones) = (other_of(&db).await, phones(LEADS));

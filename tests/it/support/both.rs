@@ -14,7 +14,10 @@ use sea_orm::{
 /// Runs each test on SQLite and on PostgreSQL: the same name in two modules.
 #[macro_export]
 macro_rules! on_both_daemons {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($place:ident: Place $(,)?) $body:block)*) => {
+    ($(
+        $(#[doc = $doc:literal])* $(#[ignore = $why:literal])?
+        async fn $name:ident($place:ident: Place $(,)?) $body:block
+    )*) => {
         $(
             $(#[doc = $doc])*
             mod $name {
@@ -25,11 +28,13 @@ macro_rules! on_both_daemons {
                 async fn run($place: Place) $body
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[ignore = $why])?
                 async fn sqlite() {
                     run(Place::sqlite()).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[ignore = $why])?
                 async fn postgres() {
                     if let Some(place) = Place::postgres() {
                         run(place).await;

@@ -23,7 +23,10 @@ use std::{sync::Arc, thread};
 /// Runs each test on SQLite and on PostgreSQL: the same name in two modules.
 #[macro_export]
 macro_rules! on_both_databases {
-    ($($(#[doc = $doc:literal])* async fn $name:ident($db:ident: Fixture) $body:block)*) => {
+    ($(
+        $(#[doc = $doc:literal])* $(#[ignore = $why:literal])?
+        async fn $name:ident($db:ident: Fixture) $body:block
+    )*) => {
         $(
             $(#[doc = $doc])*
             mod $name {
@@ -34,11 +37,13 @@ macro_rules! on_both_databases {
                 async fn run($db: Fixture) $body
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[ignore = $why])?
                 async fn sqlite() {
                     run(Fixture::sqlite().await).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[ignore = $why])?
                 async fn postgres() {
                     if let Some(db) = Fixture::postgres().await {
                         run(db).await;

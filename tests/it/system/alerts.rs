@@ -71,6 +71,7 @@ fn prometheus_takes_the_rules() {
 
 /// What Prometheus makes of the rules: each fires when it should.
 #[test]
+#[ignore = "long: `just long`"]
 fn each_rule_fires_on_what_it_is_for() {
     let Some(mut promtool) = promtool() else { return };
     let output =

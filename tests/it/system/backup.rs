@@ -42,6 +42,7 @@ async fn restored(file: &Path) -> Daemon {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn a_backup_under_load_is_of_one_moment_and_a_daemon_goes_on_from_it() {
     let daemon = Place::sqlite().start(CONFIG).await;
     let (load, client, scratch) = (Load::default(), http(), Scratch::new("backup"));
@@ -144,6 +145,7 @@ async fn a_backup_takes_the_place_of_what_came_after_it() {
 
 /// On PostgreSQL the command names the one that does it, and that one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn on_postgresql_the_command_that_is_named_makes_a_backup() {
     let Some(server) = postgres::server() else { return };
     let place = Place::on(server);

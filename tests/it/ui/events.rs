@@ -361,6 +361,7 @@ impl SlowStream {
 
 /// Seven streams are read slowly while values change a hundred times a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn slow_readers_cost_no_memory_and_are_told_to_begin_again() {
     // With the quick one, as many as one person may have.
     const READERS: usize = 7;

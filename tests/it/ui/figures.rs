@@ -179,13 +179,13 @@ pub fn pages(rows: i64) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "fills a million rows and measures; run by `just pages`"]
-async fn pages_of_a_database_that_has_grown_sqlite() {
+async fn by_hand_pages_of_a_database_that_has_grown_sqlite() {
     measure(Fixture::sqlite().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "fills a million rows and measures; run by `just pages`"]
-async fn pages_of_a_database_that_has_grown_postgres() {
+async fn by_hand_pages_of_a_database_that_has_grown_postgres() {
     if let Some(db) = Fixture::postgres().await {
         measure(db).await;
     }

@@ -267,6 +267,7 @@ async fn a_search_leads_to_the_page_of_what_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn the_overview_answers_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let (daemon, proxy) = place.start_behind_proxy("").await;

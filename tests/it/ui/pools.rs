@@ -175,6 +175,7 @@ async fn actors_are_a_tree_that_can_be_filtered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn pools_and_actors_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let (daemon, proxy) = place.start_behind_proxy("").await;

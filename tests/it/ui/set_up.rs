@@ -247,6 +247,7 @@ async fn the_audit_log_says_how_far_it_has_looked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn system_says_what_a_stop_would_cut_off() {
     stop_is_told(Place::sqlite()).await;
     if let Some(place) = Place::postgres() {
@@ -294,6 +295,7 @@ async fn stop_is_told(place: Place) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn config_system_and_clients_answer_without_the_database() {
     let Some(place) = Place::postgres() else { return };
     let (daemon, proxy) = place.start_behind_proxy(CONFIG).await;

@@ -172,6 +172,7 @@ fn tells_nothing(text: &str, other: &Owned, path: &str) {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn nothing_of_another_client_is_found(place: Place) {
         let daemon = place.start(CONFIG).await;
         daemon.may_leave(Leftover::Anything, "rows are put by hand");

@@ -248,6 +248,7 @@ on_both_daemons! {
         }
     }
 
+    #[ignore = "long: `just long`"]
     async fn odd_values_break_nothing_and_hurt_no_neighbour(place: Place) {
         // Megabytes come slowly on a machine that has other things to do.
         let daemon = place.start("[server]\nrequest_timeout = \"2m\"\n").await;

@@ -1,7 +1,7 @@
 //! Kills at every step of a send: answers go to a provider that counts them, while daemons die in
 //! every way there is and the provider fails in every way that it can.
 //!
-//! `cargo test --test it harness::sends` runs the short form, `just sends` the long one.
+//! `just long harness::sends` runs the short form, `just sends` the long one.
 
 mod check;
 mod deaths;
@@ -421,6 +421,7 @@ async fn rounds(place: &Place, seed: u64, first: u64, count: u64) -> Figures {
 }
 
 on_both_daemons! {
+    #[ignore = "long: `just long`"]
     async fn g05_kills_at_every_step_of_a_send_double_and_lose_none(place: Place) {
         let figures = rounds(&place, seed(), 0, 12).await;
         figures.tell("short");
@@ -429,6 +430,7 @@ on_both_daemons! {
     }
 
     /// The deliveries that jobs end are counted by channel and outcome.
+    #[ignore = "long: `just long`"]
     async fn deliveries_are_counted_by_channel_and_outcome(place: Place) {
         let mut scene = Scene::start(&place).await;
         for rule in ["sms/422*1", "email/500*1"] {
@@ -534,7 +536,7 @@ async fn long(what: &str, count: u64, seed: u64) -> Option<Figures> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: `just sends`"]
-async fn hundreds_of_rounds_of_sends() {
+async fn by_hand_hundreds_of_rounds_of_sends() {
     let (count, seed) = (parameter("SENDS_ROUNDS", 240).div_ceil(2), seed());
     let begun = Instant::now();
     let (sqlite, postgres) =

@@ -397,6 +397,7 @@ fn run_cases(db: &Fixture) {
 }
 
 crate::on_both_databases! {
+    #[ignore = "long: `just long`"]
     async fn g03_g04_a_database_goes_through_the_same_states_as_the_model(db: Fixture) {
         run_cases(&db);
     }

@@ -247,6 +247,7 @@ async fn close(sessions: Vec<(Session, Prepared)>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
     let Some(db) = Fixture::postgres().await else { return };
     let rows: Vec<Row> = rows().into_iter().filter(Row::is_for_postgres).collect();
@@ -289,6 +290,7 @@ async fn postgres_touches_few_pages_a_row_whatever_it_knows_of_its_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: `just long`"]
 async fn sqlite_takes_few_steps_a_row_whatever_it_knows_of_its_tables() {
     let db = Fixture::sqlite().await;
     fill(&db, 1, ROWS).await;
