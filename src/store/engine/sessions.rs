@@ -38,11 +38,11 @@ pub(in crate::store) struct Watch {
     pub(in crate::store) call_limit: Duration,
     /// How long a statement may take.
     pub(in crate::store) statement_limit: Duration,
-    /// When a connection of the pool was last taken or given back.
+    /// When something last happened to a connection of the pool.
     pub(in crate::store) last_move: LastMove,
 }
 
-/// When a connection of a pool was last taken or given back.
+/// When a connection of a pool was last taken or given back, or a statement over one ended.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct LastMove(Arc<RwLock<Instant>>);
 
@@ -53,7 +53,7 @@ impl Default for LastMove {
 }
 
 impl LastMove {
-    /// Notes that a connection is taken or given back.
+    /// Notes that a connection is taken or given back, or that a statement over one has ended.
     pub(in crate::store) fn note(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -110,6 +110,11 @@ impl Sessions {
             (pool.size(), pool.num_idle())
         };
         busy_and_idle(usize::try_from(open).unwrap_or_default(), idle)
+    }
+
+    /// When something last happened to a connection of the pool. `None` on SQLite.
+    pub(in crate::store) fn last_move(&self) -> Option<LastMove> {
+        self.watch.as_ref().map(|watch| watch.last_move.clone())
     }
 
     /// True if both take their connections from one pool.
@@ -170,7 +175,9 @@ impl Sessions {
                 // The pool checks a returned connection without a limit: one that falls silent just
                 // then keeps its place.
                 let found_none = result.as_ref().is_err_and(is_none_free);
-                if found_none && watch.last_move.elapsed() > watch.statement_limit {
+                if !found_none {
+                    watch.last_move.note();
+                } else if watch.last_move.elapsed() > watch.statement_limit {
                     circuit_breaker::fell_silent_in_call();
                 }
                 result

@@ -7,7 +7,7 @@ use super::{
     connections::Connections,
     last_failed_write::LastFailedWrite,
     news::NewsListener,
-    sessions::{LentTx, Sessions},
+    sessions::{LastMove, LentTx, Sessions},
     sql::Sql,
 };
 use crate::{
@@ -67,6 +67,8 @@ pub(in crate::store) struct Tx {
     begun_at: Instant,
     /// How long a statement may take until its connection counts as silent; `None` on SQLite.
     statement_limit: Option<Duration>,
+    /// When something last happened to a connection of the pool. `None` on SQLite.
+    last_move: Option<LastMove>,
     /// True if some client is capped, as read from [`Connections::has_caps`] at the begin.
     has_caps: bool,
     /// Its name in [`LastFailedWrite`], and at the points at which tests end the process.
@@ -148,6 +150,7 @@ impl Tx {
             backend: connections.backend,
             begun_at: Instant::now(),
             statement_limit: connections.statement_limit,
+            last_move: connections.writer.last_move(),
             has_caps,
             purpose,
             faults,
@@ -236,6 +239,9 @@ impl Tx {
             Ok(()) => in_time(self.statement_limit, statement).await,
             Err(error) => Err(error),
         };
+        if let Some(last_move) = &self.last_move {
+            last_move.note();
+        }
         result.inspect_err(|error| self.last_failed_write.note(self.purpose, error))
     }
 
