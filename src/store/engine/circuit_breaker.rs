@@ -302,10 +302,27 @@ impl CircuitBreaker {
         }
     }
 
+    /// Notes that nothing happens to the connections of a pool although a caller needs one. If a
+    /// probe gets a connection, the pools are replaced: theirs are silent. If the server has none
+    /// left for it, they are not, since no pool would get another one.
+    fn stands_still(self: &Arc<Self>) {
+        self.probe_and(|breaker| {
+            if read(&breaker.replaced_at).is_none_or(|at| at.elapsed() > REPLACE_PAUSE) {
+                tracing::warn!("the connections of a pool answer nothing: going on with new ones");
+                breaker.replace_pools();
+            }
+        });
+    }
+
     /// Starts one probe, which trips the breaker if the server is gone. Does nothing while the
     /// breaker is open, or while such a probe runs. A server that is only slow, or has no
     /// connection left, does not trip the breaker.
     pub(in crate::store) fn probe_once(self: &Arc<Self>) {
+        self.probe_and(|_| ());
+    }
+
+    /// As [`CircuitBreaker::probe_once`]; calls `on_success` if the probe succeeds.
+    fn probe_and(self: &Arc<Self>, on_success: fn(&Self)) {
         if !self.is_closed() || self.is_probing.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -314,7 +331,7 @@ impl CircuitBreaker {
             let answer = breaker.probe.attempt().await;
             breaker.is_probing.store(false, Ordering::Relaxed);
             match answer {
-                Ok(()) => {}
+                Ok(()) => on_success(&breaker),
                 Err(StoreError::Busy(why)) => {
                     tracing::debug!(why, "the database has no connection left for a probe");
                 }
@@ -369,6 +386,12 @@ pub(in crate::store) async fn while_closed<T>(
 /// migration, a heartbeat).
 pub(in crate::store) fn lost_in_call() {
     CALL.try_with(|(breaker, _)| breaker.lost()).ok();
+}
+
+/// Reports that the running call found no connection in time in a pool in which nothing happens.
+/// Does nothing outside a call.
+pub(in crate::store) fn stands_still_in_call() {
+    CALL.try_with(|(breaker, _)| breaker.stands_still()).ok();
 }
 
 /// Reports that a connection of the running call does not answer, before the call drops it. Does

@@ -161,9 +161,9 @@ impl Sessions {
         }
     }
 
-    /// Runs work that takes a connection and sends one statement over it. Connections that fell
-    /// silent are reported to the circuit breaker: that of the work, and those that keep all places
-    /// of the pool for longer than a statement may take.
+    /// Runs work that takes a connection and sends one statement over it. The circuit
+    /// breaker is told if the connection does not answer, and if none was free in a pool in which
+    /// nothing has happened for longer than a statement may take.
     pub(in crate::store) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, DbErr>>,
@@ -178,7 +178,7 @@ impl Sessions {
                 if !found_none {
                     watch.last_move.note();
                 } else if watch.last_move.elapsed() > watch.statement_limit {
-                    circuit_breaker::fell_silent_in_call();
+                    circuit_breaker::stands_still_in_call();
                 }
                 result
             }
