@@ -373,7 +373,7 @@ fn log_beside(file: PathBuf) -> PathBuf {
 }
 
 /// Limits each statement for which this connection will now be used to [`API_STATEMENT_MAX`]. After
-/// that, SQLite interrupts it. A transaction extends the time before each of its statements.
+/// that, SQLite interrupts it. A snapshot extends the time before each of its statements.
 async fn bound_statements(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let end = StatementEnd::of_connection(API_STATEMENT_MAX);
     let may_go_on = move || !end.has_passed();

@@ -11,7 +11,11 @@ use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, QueryResult, SqliteTransactionMode,
     Statement, TransactionOptions, TransactionTrait, Value,
 };
+use std::time::{Duration, Instant};
 
+/// On SQLite, a snapshot gives its statements no more time after this long: it keeps the log from
+/// being emptied.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(20);
 /// Makes a transaction of PostgreSQL see one instant. SQLite's do so anyway.
 const ONE_INSTANT: &str = "set transaction isolation level repeatable read, read only";
 
@@ -19,6 +23,7 @@ const ONE_INSTANT: &str = "set transaction isolation level repeatable read, read
 pub(in crate::store) struct Snapshot {
     sessions: Sessions,
     tx: ReadTx,
+    begun_at: Instant,
     /// On SQLite, when the running statement must have ended.
     statement_end: StatementEnd,
 }
@@ -34,10 +39,11 @@ impl Snapshot {
         let backend = sessions.get_database_backend();
         let one_instant = || Statement::from_string(backend, ONE_INSTANT);
         let sessions = sessions.clone();
+        let begun_at = Instant::now();
         let statement_end = StatementEnd::after(API_STATEMENT_MAX);
         if let Some(lent) = sessions.begin_lent().await? {
             sessions.in_time(lent.execute(one_instant())).await?;
-            return Ok(Self { sessions, tx: ReadTx::Lent(lent), statement_end });
+            return Ok(Self { sessions, tx: ReadTx::Lent(lent), begun_at, statement_end });
         }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
@@ -49,7 +55,7 @@ impl Snapshot {
         if backend == DatabaseBackend::Postgres {
             sessions.in_time(tx.execute_raw(one_instant())).await?;
         }
-        Ok(Self { sessions, tx: ReadTx::Own(tx), statement_end })
+        Ok(Self { sessions, tx: ReadTx::Own(tx), begun_at, statement_end })
     }
 
     /// Runs a statement and returns its rows. After an error the transaction can read no more.
@@ -60,7 +66,9 @@ impl Snapshot {
     ) -> Result<Vec<QueryResult>, StoreError> {
         let backend = self.sessions.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, sql.text(backend), values);
-        self.statement_end.extend(API_STATEMENT_MAX);
+        if self.begun_at.elapsed() < SNAPSHOT_MAX {
+            self.statement_end.extend(API_STATEMENT_MAX);
+        }
         let rows = match &self.tx {
             ReadTx::Own(tx) => self.sessions.in_time(tx.query_all_raw(statement)).await,
             ReadTx::Lent(tx) => self.sessions.in_time(Box::pin(tx.query(statement))).await,

@@ -10,8 +10,8 @@ use std::{
 pub(in crate::store) const API_STATEMENT_MAX: Duration = Duration::from_secs(2);
 
 tokio::task_local! {
-    /// That of the transaction which is taking a connection.
-    static OF_TRANSACTION: StatementEnd;
+    /// What the snapshot that is taking a connection has set.
+    static OF_SNAPSHOT: StatementEnd;
 }
 
 /// When the running statement of a connection must have ended. Shared by the connection, which
@@ -25,17 +25,17 @@ impl StatementEnd {
         Self(Arc::new(RwLock::new(Instant::now() + limit)))
     }
 
-    /// That of the transaction which takes a connection in this task, or else one of its own. From
-    /// now on the next statement may take this long.
+    /// For a connection that is taken now: what the snapshot that takes it has set, or else one of
+    /// its own. A statement that begins now may take this long.
     pub(in crate::store) fn of_connection(limit: Duration) -> Self {
-        let end = OF_TRANSACTION.try_with(Self::clone).unwrap_or_else(|_| Self::after(limit));
+        let end = OF_SNAPSHOT.try_with(Self::clone).unwrap_or_else(|_| Self::after(limit));
         end.extend(limit);
         end
     }
 
-    /// Runs work that takes a connection, which will end statements when this says.
+    /// Runs work that takes a connection. The connection will end statements at this time.
     pub(in crate::store) async fn of<T>(&self, work: impl Future<Output = T>) -> T {
-        OF_TRANSACTION.scope(self.clone(), work).await
+        OF_SNAPSHOT.scope(self.clone(), work).await
     }
 
     /// The next statement begins now, and may take this long.
@@ -52,23 +52,44 @@ impl StatementEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::engine::{sessions::Sessions, snapshot::in_snapshot, sql::sql};
+    use sea_orm::SqlxSqliteConnector;
+    use sqlx::sqlite::{SqliteConnection, SqlitePoolOptions};
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    sql! {
+        /// Takes some thousands of steps of SQLite's virtual machine.
+        static COUNT = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000) select count(*) as found from n";
+    }
 
-    #[tokio::test]
-    async fn each_statement_of_a_transaction_has_its_own_time() {
-        let of_transaction = StatementEnd::after(Duration::ZERO);
-        let of_connection =
-            of_transaction.of(async { StatementEnd::of_connection(Duration::ZERO) }).await;
-        assert!(of_connection.has_passed());
-        of_transaction.extend(HOUR);
-        assert!(!of_connection.has_passed());
+    /// Ends statements at once, if nothing extends their time.
+    async fn end_at_once(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let end = StatementEnd::of_connection(Duration::ZERO);
+        connection.lock_handle().await?.set_progress_handler(100, move || !end.has_passed());
+        Ok(())
     }
 
     #[tokio::test]
-    async fn a_connection_without_a_transaction_has_its_own_time() {
-        let other = StatementEnd::after(Duration::ZERO);
-        let of_connection = StatementEnd::of_connection(HOUR);
-        assert!(!of_connection.has_passed() && other.has_passed());
+    async fn each_statement_of_a_snapshot_has_its_own_time_and_nothing_else_has_it() {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .after_connect(|connection, _| Box::pin(end_at_once(connection)))
+            .before_acquire(|connection, _| {
+                Box::pin(async { end_at_once(connection).await.map(|()| true) })
+            })
+            .connect_lazy("sqlite::memory:")
+            .unwrap();
+        let sessions = Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()));
+        for _ in 0..2 {
+            let counted = in_snapshot(&sessions, async |snapshot| {
+                snapshot.all(&COUNT, []).await?;
+                Ok(snapshot.all(&COUNT, []).await?.len())
+            });
+            assert_eq!(counted.await, Ok(1));
+            let alone = sqlx::query(
+                "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000) select count(*) from n",
+            );
+            let error = alone.fetch_all(&pool).await.unwrap_err();
+            assert!(error.to_string().contains("interrupted"), "{error}");
+        }
     }
 }
