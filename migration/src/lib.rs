@@ -64,7 +64,7 @@ mod m20261129_000028_job_trace;
 mod m20261129_000030_attempt_trace;
 mod m20261129_000031_audit_role;
 mod m20261129_000032_judged_by;
-mod m20261130_000033_room_for_updates;
+mod m20261130_000033_room_for_verdicts;
 
 /// The names of all tables that the migrations make. Nothing else may have these names when the
 /// first migration runs.
@@ -154,7 +154,7 @@ impl Migrator {
             Box::new(m20261129_000030_attempt_trace::Migration),
             Box::new(m20261129_000031_audit_role::Migration),
             Box::new(m20261129_000032_judged_by::Migration),
-            Box::new(m20261130_000033_room_for_updates::Migration),
+            Box::new(m20261130_000033_room_for_verdicts::Migration),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! Room on the pages of messages and leads for the versions that a verdict and a score make.
+//! Room on the pages of messages for the version that a verdict makes.
 
 use sea_orm_migration::prelude::*;
 
@@ -7,13 +7,12 @@ pub(crate) struct Migration;
 
 in_sql!(Migration, UP, DOWN);
 
-// No index has a column that these change, so a version on the same page needs no index entries.
+// No index of messages has a column that a verdict changes: a version on the same page needs no
+// index entries.
 const UP: &str = "
 @only_postgres alter table messages set (fillfactor = 50);
-@only_postgres alter table leads set (fillfactor = 50);
 ";
 
 const DOWN: &str = "
 @only_postgres alter table messages reset (fillfactor);
-@only_postgres alter table leads reset (fillfactor);
 ";
