@@ -17,14 +17,14 @@ lint:
 doc:
     cargo doc --workspace --no-deps --document-private-items --open
 
-# Runs all tests, or those whose names contain FILTER. Tests of PostgreSQL are skipped if it is not installed.
+# Runs all tests but the long ones, or those whose names contain FILTER. Tests of PostgreSQL are skipped if it is not installed.
 test *FILTER:
     cargo test {{ FILTER }}
 
 # Runs the tests that `cargo test` leaves out because they take long: most kills and outages, the plans of all statements,
 # every wrong body. With FILTER, those whose names contain it. CI runs them all. They wait little, so only four run at once.
 long *FILTER:
-    cargo test --test it --test zz_skipped {{ FILTER }} -- --ignored --skip by_hand_ --skip no_test --test-threads 4
+    cargo test --test it --test zz_skipped -- --ignored --skip by_hand_ --skip no_test --test-threads 4 {{ FILTER }}
 
 # Fuzzes all parsers, or those named, for SECONDS each: `just fuzz 60 texts times`. Installs cargo-bolero if needed.
 fuzz SECONDS="600" *TARGETS:
@@ -48,17 +48,17 @@ fuzz SECONDS="600" *TARGETS:
 chaos *FILTER="chaos::by_hand takeover::by_hand":
     nice cargo test --profile chaos --test it -- --ignored --nocapture --test-threads 1 {{ FILTER }}
 
-# Changes pools thousands of times under load while actors die. POOL_STEPS and POSTROOM_TEST_SEED change it. The suite makes
+# Changes pools thousands of times under load while actors die. POOL_STEPS and POSTROOM_TEST_SEED change it. `just long` makes
 # 300 changes on each database.
 storm:
-    POOL_STEPS="${POOL_STEPS:-2000}" nice cargo test --test it g11_pools::storm -- --nocapture
+    POOL_STEPS="${POOL_STEPS:-2000}" nice cargo test --test it g11_pools::storm -- --ignored --nocapture
 
 # Sends answers through hundreds of deaths, to a provider that counts them. Takes about ten minutes. SENDS_ROUNDS and
 # POSTROOM_TEST_SEED change it.
 sends:
     nice cargo test --test it harness::sends::by_hand -- --ignored --nocapture
 
-# Damages every field of every example body in every way, and reads the result. The suite does so once for each field of
+# Damages every field of every example body in every way, and reads the result. `just long` does so once for each field of
 # each event. Takes minutes.
 bodies:
     nice cargo test --test it bad_bodies::interpreted::by_hand -- --ignored --nocapture

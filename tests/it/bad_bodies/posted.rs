@@ -35,7 +35,7 @@ const DRAWN: usize = 700;
 /// and each of its four readers 12.
 const PEAK_MIB: u64 = 520;
 const PAGES_MIB: u64 = 112;
-/// `POSTROOM_TEST_SEED=… cargo test` draws those of a test that failed.
+/// `POSTROOM_TEST_SEED=… just long` draws those of a test that failed.
 const SEED: &str = "POSTROOM_TEST_SEED";
 
 /// A body and the answer that it must have.

@@ -331,7 +331,7 @@ on_both_databases! {
     /// A failed job enters again by hand while its lead gets more, and while another person does
     /// the same.
     #[ignore = "long: `just long`"]
-    async fn retry_by_hand_against_enqueue_and_against_itself(db: Fixture) {
+    async fn retry_by_a_person_against_enqueue_and_against_itself(db: Fixture) {
         let (other, phones) = (other_of(&db).await, phones(1));
         for round in 0..rounds(&db) {
             put(&db.store, "a", &phones, format!("{round} first")).await;
