@@ -11,7 +11,8 @@ use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, QueryResult, SqliteTransactionMode,
     Statement, TransactionOptions, TransactionTrait, Value,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// On SQLite, a snapshot gives its statements no more time after this long: it keeps the log from
 /// being emptied.

@@ -3,8 +3,9 @@
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// How long a statement of the admin API may run.
 pub(in crate::store) const API_STATEMENT_MAX: Duration = Duration::from_secs(2);
