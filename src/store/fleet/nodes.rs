@@ -88,11 +88,13 @@ sql! {
            coalesce((select max(id) from campaigns), 0) as campaigns, \
            coalesce((select max(id) from deliveries), 0) as deliveries, \
            coalesce((select max(id) from operations), 0) as operations, coalesce((select max(id) from audit), 0) as audit, \
-           coalesce((select max(id) from model_calls), 0) as model_calls";
+           coalesce((select max(id) from model_calls), 0) as model_calls, coalesce((select max(id) from opt_outs), 0) as opt_outs, \
+           coalesce((select max(id) from labelled_examples), 0) as labelled_examples, \
+           coalesce((select max(id) from sessions), 0) as sessions";
 }
 
 /// The tables whose ids are assigned by nodes. The names are columns of [`READ_ID_FLOOR`].
-const TABLES_WITH_IDS: [&str; 10] = [
+const TABLES_WITH_IDS: [&str; 13] = [
     "jobs",
     "messages",
     "leads",
@@ -103,6 +105,9 @@ const TABLES_WITH_IDS: [&str; 10] = [
     "operations",
     "audit",
     "model_calls",
+    "opt_outs",
+    "labelled_examples",
+    "sessions",
 ];
 
 /// How long a silent node keeps its row, and with it its slot. A process that was suspended and
