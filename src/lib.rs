@@ -28,11 +28,11 @@ pub mod http;
 // One folder per provider's channel: what its webhooks mean.
 pub mod channels;
 
-// Decides what a webhook becomes. One actor per channel commits webhooks in groups.
-pub mod ingest;
-
 // Makes calls at providers, once each.
 pub mod wire;
+
+// Decides what a webhook becomes. One actor per channel commits webhooks in groups.
+pub mod ingest;
 
 // All SQL, on both databases.
 pub mod store;
@@ -54,11 +54,11 @@ pub mod recorder;
 
 // What puts the parts together. No module above uses these.
 
-// The list of all channels and job kinds.
-pub mod registry;
-
 // Plays the providers, for trying Postroom out and for its tests.
 pub mod fake_provider;
+
+// The list of all channels and job kinds.
+pub mod registry;
 
 // A running daemon: its start, its actors and its stop.
 pub mod app;
