@@ -12,6 +12,7 @@ use crate::{
         http,
         leftovers::Leftover,
         postgres,
+        proxy::Proxy,
         web::{ask, mail, sms as text_message},
     },
 };
@@ -392,6 +393,38 @@ async fn g03_a_standby_is_left_alone_until_it_is_promoted() {
         eventually(PATIENCE, async || (peek.unfinished().await == 0).then_some(())).await;
     });
     assert_rare_and_growing(&failed_claims(&daemon));
+}
+
+/// A failover in which the old server stays, as a standby: the name of the database leads to the
+/// new one some time later. Connections to the old one answer, and never take a write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_a_standby_is_left_for_the_server_that_takes_its_place() {
+    let Some(old) = postgres::Server::own(&[]) else { return };
+    let name = old.create_database("moved");
+    let proxy = Proxy::before(&old.url(&name)).await;
+    let daemon = Daemon::start(Options {
+        database_url: Some(old.url(&name)),
+        told_url: Some(proxy.url(&old.url(&name))),
+        ..Place::sqlite().options(CONFIG)
+    })
+    .await;
+    daemon.may_leave(Leftover::Unfinished, "what the old server has is worked off on the new one");
+    let post = async |number| ask(daemon.webhook("instantly", "demo").json(&mail(number))).await;
+    assert_eq!(post(1).await.status, 200);
+    old.stop();
+    let new = old.copy();
+    old.start_as_standby();
+    eventually(PATIENCE, async || (ask(daemon.get("/readyz")).await.status == 503).then_some(()))
+        .await;
+    // It is known for a standby, and not for a server that is away.
+    eventually(PATIENCE, async || daemon.log().contains("it is a standby").then_some(())).await;
+    post(2).await.is_problem(429, "database-away");
+    new.start();
+    proxy.lead_to(&new.url(&name));
+    eventually(PATIENCE, async || (post(3).await.status == 200).then_some(())).await;
+    let peek = Peek::open(&new.url(&name)).await;
+    assert_eq!(peek.number("select count(*) from messages").await, 2);
+    eventually(PATIENCE, async || (peek.unfinished().await == 0).then_some(())).await;
 }
 
 /// Some clouds set this when a disk is nearly full, or while they move a database.

@@ -345,11 +345,16 @@ impl CircuitBreaker {
         let tripped_at = Instant::now();
         self.replace_pools();
         // Probe, with pauses that differ from node to node.
+        let mut told = None;
         while let Err(error) = self.probe.attempt().await {
-            match self.failed_probes.fetch_add(1, Ordering::Relaxed) {
-                0 => tracing::warn!(%error, "the database is away: probing until it is back"),
-                _ => tracing::debug!(%error, "the database is still away"),
+            self.failed_probes.fetch_add(1, Ordering::Relaxed);
+            // A server that was gone may come back as a standby: another reason is told, too.
+            if told.as_ref() == Some(&error) {
+                tracing::debug!(%error, "the database is still away");
+            } else {
+                tracing::warn!(%error, "the database is away: probing until it is back");
             }
+            told = Some(error);
             tokio::time::sleep(self.pause + self.pause.mul_f64(rand::random())).await;
         }
         // The server is back. Connections that were opened meanwhile may belong to the old one.

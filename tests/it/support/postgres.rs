@@ -228,6 +228,22 @@ impl Server {
         *running = Some(made.start(&self.binaries));
     }
 
+    /// Copies a server that is stopped, with all that it has stored. The copy is to be started.
+    pub fn copy(&self) -> Self {
+        let made = self.made();
+        assert!(made.running.lock().expect("no start panicked before").is_none(), "it is stopped");
+        let copy = Made {
+            settings: made.settings.clone(),
+            running: Mutex::new(None),
+            port: OnceLock::new(),
+            scratch: Scratch::new("postgres"),
+        };
+        copy.own_scratch();
+        done("cp", Command::new("cp").arg("-a").arg(made.data()).arg(copy.data()).output());
+        let origin = Origin::Made(Box::new(copy));
+        Self { binaries: self.binaries.clone(), origin, migrated: OnceLock::new() }
+    }
+
     /// Starts it again as a standby, which takes no writes until `pg_promote()` is called.
     pub fn start_as_standby(&self) {
         let signal = self.made().data().join("standby.signal");
@@ -309,11 +325,16 @@ impl Made {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    fn init(&self, binaries: &Path) {
+    /// Gives its folder to the user that it runs as.
+    fn own_scratch(&self) {
         if let Some(user) = system_user() {
             let owner = format!("{user}:");
             done("chown", Command::new("chown").arg(owner).arg(self.scratch.path()).output());
         }
+    }
+
+    fn init(&self, binaries: &Path) {
+        self.own_scratch();
         let mut initdb = tied_command(&binaries.join("initdb"), QUIT, system_user());
         initdb
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])

@@ -29,7 +29,7 @@ pub enum Way {
 
 #[derive(Debug)]
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     way: watch::Sender<Way>,
     /// Connections of an earlier one stay silent for good.
     generation: AtomicUsize,
@@ -54,9 +54,8 @@ impl Proxy {
     /// Stands before the server of a `database.url`.
     pub async fn before(database_url: &str) -> Self {
         let url = url::Url::parse(database_url).expect("a URL");
-        let server = format!("127.0.0.1:{}", url.port().unwrap_or(5432));
         let shared = Arc::new(Shared {
-            server: server.parse().expect("an address"),
+            server: Mutex::new(address(&url)),
             way: watch::Sender::new(Way::Open),
             generation: AtomicUsize::new(0),
             attempts: Mutex::default(),
@@ -76,6 +75,13 @@ impl Proxy {
             }
         });
         Self { shared, port, task }
+    }
+
+    /// Leads new connections to the server of this `database.url`. Those that are open stay where
+    /// they are.
+    pub fn lead_to(&self, database_url: &str) {
+        let url = url::Url::parse(database_url).expect("a URL");
+        *self.shared.server.lock().expect("no panic before") = address(&url);
     }
 
     /// The database's URL through here.
@@ -112,6 +118,11 @@ impl Proxy {
     }
 }
 
+fn address(database_url: &url::Url) -> SocketAddr {
+    let server = format!("127.0.0.1:{}", database_url.port().unwrap_or(5432));
+    server.parse().expect("an address")
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
@@ -124,7 +135,8 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let way = *shared.way.borrow();
     match way {
         Way::Open => {
-            let Ok(server) = TcpStream::connect(shared.server).await else { return };
+            let server = *shared.server.lock().expect("no panic before");
+            let Ok(server) = TcpStream::connect(server).await else { return };
             let generation = shared.generation.load(Ordering::SeqCst);
             let (client_reads, client_writes) = client.into_split();
             let (server_reads, server_writes) = server.into_split();
