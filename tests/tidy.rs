@@ -669,6 +669,44 @@ fn every_proof_that_is_named_is_a_test() {
     nothing(wrong);
 }
 
+/// A table whose rows get their ids from nodes raises the floor of new ids at a start. The ids of
+/// nodes are made with their rows, and those of `job_later` are the jobs'.
+#[test]
+fn every_table_with_ids_raises_the_floor_of_new_ids() {
+    let floor = read(Path::new("src/store/fleet/nodes.rs"));
+    let mut tables = 0;
+    for file in rust_files("migration/src") {
+        let text = read(&file);
+        for (name, columns) in
+            text.split("create table ").skip(1).filter_map(|it| it.split_once(" ("))
+        {
+            if columns.trim_start().starts_with("id @bigint primary key") && name != "nodes" {
+                tables += 1;
+                let is_read = floor.contains(&format!("max(id) from {name})"))
+                    && floor.contains(&format!("\n    \"{name}\",\n"));
+                assert!(is_read, "`TABLES_WITH_IDS` and `READ_ID_FLOOR` lack `{name}`");
+            }
+        }
+    }
+    assert!(tables > 12, "tables with ids are recognized: {tables}");
+}
+
+/// The order in which to read the modules is that of the map.
+#[test]
+fn the_modules_stand_in_the_order_of_the_map() {
+    let map = read(Path::new("docs/ARCHITECTURE.md"));
+    let (_, map) = map.split_once("## Map").unwrap();
+    let of_map: Vec<&str> = map
+        .lines()
+        .filter(|it| it.starts_with("| `"))
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    let list = read(Path::new("src/lib.rs"));
+    let modules: Vec<&str> =
+        list.lines().filter_map(|it| it.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(modules, of_map);
+}
+
 /// `just long` runs what is left out of `cargo test`, but what people start by hand: that takes
 /// hours, or measures.
 #[test]

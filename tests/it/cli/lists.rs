@@ -197,6 +197,15 @@ fn measurements_are_printed_as_documents() {
             }
         }
     }
+    // Webhooks while their jobs run.
+    let args = ["bench", "ingest", "--role", "all", "--jobs", "30", "--json", "--database", &url];
+    let (out, err) = ends_with(0, &postroom(scratch.path(), &args));
+    let measured = &lines(&out)[0];
+    assert_eq!((&measured["role"], err.as_str()), (&json!("all"), ""), "{out}");
+    assert!(measured["jobs_per_second"].is_number(), "{measured}");
+    for third in ["first_third_per_second", "last_third_per_second"] {
+        assert!(measured[third].as_f64().is_some_and(|it| it > 0.0), "{third}: {measured}");
+    }
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "a database is left");
 }
 
