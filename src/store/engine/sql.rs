@@ -55,7 +55,8 @@ pub(in crate::store) fn registered(backend: DatabaseBackend) -> BTreeMap<&'stati
 }
 
 impl Sql {
-    /// A statement for both databases. Only [`sql!`] calls it: others would not be registered.
+    /// A statement for both databases. Only [`sql!`] and tests call it: others would not be
+    /// registered.
     pub(in crate::store) const fn new(name: &'static str, text: &'static str) -> Self {
         Self { name, text, sqlite: OnceLock::new(), postgres: OnceLock::new() }
     }

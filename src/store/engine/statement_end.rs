@@ -53,14 +53,13 @@ impl StatementEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::engine::{sessions::Sessions, snapshot::in_snapshot, sql::sql};
+    use crate::store::engine::{sessions::Sessions, snapshot::in_snapshot, sql::Sql};
     use sea_orm::SqlxSqliteConnector;
     use sqlx::sqlite::{SqliteConnection, SqlitePoolOptions};
 
-    sql! {
-        /// Takes some thousands of steps of SQLite's virtual machine.
-        static COUNT = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000) select count(*) as found from n";
-    }
+    /// Takes some thousands of steps of SQLite's virtual machine.
+    const COUNT: &str = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000) \
+                         select count(*) as found from n";
 
     /// Ends statements at once, if nothing extends their time.
     async fn end_at_once(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -80,15 +79,14 @@ mod tests {
             .connect_lazy("sqlite::memory:")
             .unwrap();
         let sessions = Sessions::own(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()));
+        let count = Sql::new("COUNT", COUNT);
         for _ in 0..2 {
             let counted = in_snapshot(&sessions, async |snapshot| {
-                snapshot.all(&COUNT, []).await?;
-                Ok(snapshot.all(&COUNT, []).await?.len())
+                snapshot.all(&count, []).await?;
+                Ok(snapshot.all(&count, []).await?.len())
             });
             assert_eq!(counted.await, Ok(1));
-            let alone = sqlx::query(
-                "with recursive n (i) as (select 1 union all select i + 1 from n where i < 5000) select count(*) from n",
-            );
+            let alone = sqlx::query(COUNT);
             let error = alone.fetch_all(&pool).await.unwrap_err();
             assert!(error.to_string().contains("interrupted"), "{error}");
         }
