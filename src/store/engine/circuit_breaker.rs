@@ -124,8 +124,6 @@ pub(in crate::store) struct CircuitBreaker {
     lost_at: RwLock<Option<Instant>>,
     /// How many times it has tripped.
     trips: AtomicU32,
-    /// Probes that have failed since it tripped.
-    failed_probes: AtomicU32,
     /// True while [`CircuitBreaker::probe_once`] probes.
     is_probing: AtomicBool,
 }
@@ -152,7 +150,6 @@ impl CircuitBreaker {
             replaced_at: RwLock::default(),
             lost_at: RwLock::default(),
             trips: AtomicU32::new(0),
-            failed_probes: AtomicU32::new(0),
             is_probing: AtomicBool::new(false),
         })
     }
@@ -281,12 +278,18 @@ impl CircuitBreaker {
     /// Its place in the pool may never become free, so the pools are replaced. Calls in flight
     /// continue.
     fn fell_silent(self: &Arc<Self>) {
+        self.replace_silent_pools();
+        self.lost();
+    }
+
+    /// Replaces the pools, of which connections answer nothing. Does nothing while the breaker is
+    /// open, or if they were replaced less than [`REPLACE_PAUSE`] ago.
+    fn replace_silent_pools(&self) {
         let is_due = read(&self.replaced_at).is_none_or(|at| at.elapsed() > REPLACE_PAUSE);
         if self.is_closed() && is_due {
             tracing::warn!("a connection to the database answers nothing: going on with new ones");
             self.replace_pools();
         }
-        self.lost();
     }
 
     /// Trips the breaker and starts to probe: the server is gone, or takes no writes. Does nothing
@@ -306,12 +309,7 @@ impl CircuitBreaker {
     /// probe gets a connection, the pools are replaced: theirs are silent. If the server has none
     /// left for it, they are not, since no pool would get another one.
     fn stands_still(self: &Arc<Self>) {
-        self.probe_and(|breaker| {
-            if read(&breaker.replaced_at).is_none_or(|at| at.elapsed() > REPLACE_PAUSE) {
-                tracing::warn!("the connections of a pool answer nothing: going on with new ones");
-                breaker.replace_pools();
-            }
-        });
+        self.probe_and(Self::replace_silent_pools);
     }
 
     /// Starts one probe, which trips the breaker if the server is gone. Does nothing while the
@@ -347,7 +345,6 @@ impl CircuitBreaker {
         // Probe, with pauses that differ from node to node.
         let mut told = None;
         while let Err(error) = self.probe.attempt().await {
-            self.failed_probes.fetch_add(1, Ordering::Relaxed);
             // A server that was gone may come back as a standby: another reason is told, too.
             if told.as_ref() == Some(&error) {
                 tracing::debug!(%error, "the database is still away");
@@ -359,7 +356,7 @@ impl CircuitBreaker {
         }
         // The server is back. Connections that were opened meanwhile may belong to the old one.
         self.replace_pools();
-        if self.failed_probes.swap(0, Ordering::Relaxed) > 0 {
+        if told.is_some() {
             tracing::info!(after = ?tripped_at.elapsed(), "the database is back");
         }
         self.is_closed.send_replace(true);

@@ -15,7 +15,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 /// The pools of an open database, and what their users share. A clone shares everything.
@@ -34,8 +33,6 @@ pub(in crate::store) struct Connections {
     pub(in crate::store) scans: Sessions,
     /// For the admin API and the metrics. There are few, and a statement ends after 2 s.
     pub(in crate::store) api: Sessions,
-    /// How long a statement may take before its connection counts as silent; `None` on SQLite.
-    pub(in crate::store) statement_limit: Option<Duration>,
     /// True while any node's configuration caps how many jobs of some client run at once.
     pub(in crate::store) has_caps: Arc<AtomicBool>,
     /// The points at which tests end the process.

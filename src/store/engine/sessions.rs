@@ -112,9 +112,9 @@ impl Sessions {
         busy_and_idle(usize::try_from(open).unwrap_or_default(), idle)
     }
 
-    /// When something last happened to a connection of the pool. `None` on SQLite.
-    pub(in crate::store) fn last_move(&self) -> Option<LastMove> {
-        self.watch.as_ref().map(|watch| watch.last_move.clone())
+    /// When its connections count as silent. `None` on SQLite.
+    pub(in crate::store) fn watch(&self) -> Option<Watch> {
+        self.watch.clone()
     }
 
     /// True if both take their connections from one pool.

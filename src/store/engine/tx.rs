@@ -7,7 +7,7 @@ use super::{
     connections::Connections,
     last_failed_write::LastFailedWrite,
     news::NewsListener,
-    sessions::{LastMove, LentTx, Sessions},
+    sessions::{LentTx, Sessions, Watch},
     sql::Sql,
 };
 use crate::{
@@ -65,10 +65,8 @@ pub(in crate::store) struct Tx {
     inner: Inner,
     backend: DatabaseBackend,
     begun_at: Instant,
-    /// How long a statement may take until its connection counts as silent; `None` on SQLite.
-    statement_limit: Option<Duration>,
-    /// When something last happened to a connection of the pool. `None` on SQLite.
-    last_move: Option<LastMove>,
+    /// When its connection counts as silent. `None` on SQLite.
+    watch: Option<Watch>,
     /// True if some client is capped, as read from [`Connections::has_caps`] at the begin.
     has_caps: bool,
     /// Its name in [`LastFailedWrite`], and at the points at which tests end the process.
@@ -149,8 +147,7 @@ impl Tx {
             inner,
             backend: connections.backend,
             begun_at: Instant::now(),
-            statement_limit: connections.statement_limit,
-            last_move: connections.writer.last_move(),
+            watch: connections.writer.watch(),
             has_caps,
             purpose,
             faults,
@@ -214,7 +211,7 @@ impl Tx {
     pub(in crate::store) async fn commit<T>(self, result: T) -> Result<Finished<T>, StoreError> {
         self.faults.stage(self.purpose, "before_commit");
         self.check_age().inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
-        let committed = in_time(self.statement_limit, self.inner.commit()).await;
+        let committed = in_time(self.watch.as_ref(), self.inner.commit()).await;
         committed.inspect_err(|error| self.last_failed_write.note(self.purpose, error))?;
         self.last_failed_write.has_written(self.purpose);
         self.faults.stage(self.purpose, "committed");
@@ -236,12 +233,9 @@ impl Tx {
         statement: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let result = match self.check_age() {
-            Ok(()) => in_time(self.statement_limit, statement).await,
+            Ok(()) => in_time(self.watch.as_ref(), statement).await,
             Err(error) => Err(error),
         };
-        if let Some(last_move) = &self.last_move {
-            last_move.note();
-        }
         result.inspect_err(|error| self.last_failed_write.note(self.purpose, error))
     }
 
@@ -256,16 +250,19 @@ impl Tx {
     }
 }
 
-/// Runs a statement over a connection that the caller holds. The server ends statements before
-/// `limit`, so a connection that takes longer does not answer any more.
+/// Runs a statement over a connection that the caller holds. The server ends statements before the
+/// limit of `watch`, so a connection that takes longer does not answer any more.
 async fn in_time<T>(
-    limit: Option<Duration>,
+    watch: Option<&Watch>,
     statement: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let Some(limit) = limit else { return statement.await };
+    let Some(watch) = watch else { return statement.await };
     let mut statement = std::pin::pin!(statement);
-    match tokio::time::timeout(limit, &mut statement).await {
-        Ok(result) => result,
+    match tokio::time::timeout(watch.statement_limit, &mut statement).await {
+        Ok(result) => {
+            watch.last_move.note();
+            result
+        }
         Err(_) => {
             // Reported while the statement still holds its connection, so that no other caller gets
             // it.
