@@ -16,7 +16,10 @@ use crate::{
         web::{Answer, sms, try_ask},
     },
 };
-use postroom::store::{Heartbeat, StoreError};
+use postroom::{
+    config::Config,
+    store::{Heartbeat, StoreError},
+};
 use sqlx::Connection;
 use std::{
     collections::BTreeSet,
@@ -242,6 +245,19 @@ async fn g03_connections_that_fall_silent_are_given_up() {
         .await;
 }
 
+/// The configuration of a store that reaches its database through a proxy and has one connection
+/// for reading; `setting` is one more.
+async fn one_reader_behind_a_proxy(db: &Fixture, setting: (&str, &str)) -> (Proxy, Config) {
+    let url = db.config.database.url.expose();
+    let proxy = Proxy::before(url).await;
+    let config = fixture::config(&[
+        ("POSTROOM__DATABASE__URL", &proxy.url(url)),
+        ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
+        setting,
+    ]);
+    (proxy, config)
+}
+
 /// A pool asks over a connection whether it is sound before it takes it back: one that falls silent
 /// just then must not keep its place for good. Here one place is all that there is for reading, and
 /// it is always in use.
@@ -249,13 +265,8 @@ async fn g03_connections_that_fall_silent_are_given_up() {
 async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
     const ROUNDS: usize = 6;
     let Some(db) = Fixture::postgres().await else { return };
-    let url = db.config.database.url.expose();
-    let proxy = Proxy::before(url).await;
-    let through_proxy = fixture::config(&[
-        ("POSTROOM__DATABASE__URL", &proxy.url(url)),
-        ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
-        ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms"),
-    ]);
+    let (proxy, through_proxy) =
+        one_reader_behind_a_proxy(&db, ("POSTROOM__SUPERVISOR__HEARTBEAT", "100ms")).await;
     let store = fixture::open_store(&db.runtime, &through_proxy).await;
     let _beats = Heartbeat::start(&store.nodes(), &through_proxy, true, || ()).unwrap();
     let reads = AtomicUsize::new(0);
@@ -290,14 +301,8 @@ async fn g03_a_connection_that_falls_silent_on_its_way_back_keeps_no_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g03_a_connection_that_falls_silent_alone_keeps_no_place() {
     let Some(db) = Fixture::postgres().await else { return };
-    let url = db.config.database.url.expose();
-    let proxy = Proxy::before(url).await;
-    let through_proxy = fixture::config(&[
-        ("POSTROOM__DATABASE__URL", &proxy.url(url)),
-        // One for reading.
-        ("POSTROOM__DATABASE__MAX_CONNECTIONS", "3"),
-        ("POSTROOM__DATABASE__ACQUIRE_TIMEOUT", "1s"),
-    ]);
+    let (proxy, through_proxy) =
+        one_reader_behind_a_proxy(&db, ("POSTROOM__DATABASE__ACQUIRE_TIMEOUT", "1s")).await;
     let store = fixture::open_store(&db.runtime, &through_proxy).await;
     store.nodes().list().await.unwrap();
     proxy.silence_next_check();

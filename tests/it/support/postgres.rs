@@ -92,7 +92,7 @@ pub fn server() -> Option<&'static Server> {
     let shared = SHARED.get_or_init(|| match env::var(URL_VARIABLE) {
         Ok(url) if !url.is_empty() => {
             let binaries = find_binaries().unwrap_or_default();
-            Some(Server { binaries, origin: Origin::Given(url), migrated: OnceLock::new() })
+            Some(Server::of(binaries, Origin::Given(url)))
         }
         Ok(_) | Err(_) => Server::begin(&[]),
     });
@@ -103,6 +103,10 @@ pub fn server() -> Option<&'static Server> {
 }
 
 impl Server {
+    const fn of(binaries: PathBuf, origin: Origin) -> Self {
+        Self { binaries, origin, migrated: OnceLock::new() }
+    }
+
     /// Makes a server that the caller alone uses, and may stop and kill.
     ///
     /// `settings` as in `postgresql.conf`, for instance `("fsync", "on")`. Always made here, even
@@ -120,17 +124,10 @@ impl Server {
     fn begin(settings: &[(&str, &str)]) -> Option<Self> {
         let binaries = find_binaries()?;
         let settings = SETTINGS.iter().chain(settings);
-        let made = Made {
-            settings: settings
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
-            running: Mutex::new(None),
-            port: OnceLock::new(),
-            scratch: Scratch::new("postgres"),
-        };
+        let settings = settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let made = Made::new(settings.collect());
         made.init(&binaries);
-        let origin = Origin::Made(Box::new(made));
-        let server = Self { binaries, origin, migrated: OnceLock::new() };
+        let server = Self::of(binaries, Origin::Made(Box::new(made)));
         server.start();
         Some(server)
     }
@@ -153,9 +150,7 @@ impl Server {
     /// As [`Self::create_database`], with its tables on a disk of their own; the write-ahead log
     /// stays where it is.
     pub fn create_database_on(&self, disk: &Path, prefix: &str) -> String {
-        if let Some(user) = system_user() {
-            done("chown", Command::new("chown").arg(user).arg(disk).output());
-        }
+        give_to_server(disk);
         let name = self.create_database(prefix);
         let location = disk.display();
         self.execute("postgres", &format!("create tablespace {name} location '{location}'"));
@@ -232,25 +227,16 @@ impl Server {
     pub fn copy(&self) -> Self {
         let made = self.made();
         assert!(made.running.lock().expect("no start panicked before").is_none(), "it is stopped");
-        let copy = Made {
-            settings: made.settings.clone(),
-            running: Mutex::new(None),
-            port: OnceLock::new(),
-            scratch: Scratch::new("postgres"),
-        };
-        copy.own_scratch();
+        let copy = Made::new(made.settings.clone());
         done("cp", Command::new("cp").arg("-a").arg(made.data()).arg(copy.data()).output());
-        let origin = Origin::Made(Box::new(copy));
-        Self { binaries: self.binaries.clone(), origin, migrated: OnceLock::new() }
+        Self::of(self.binaries.clone(), Origin::Made(Box::new(copy)))
     }
 
     /// Starts it again as a standby, which takes no writes until `pg_promote()` is called.
     pub fn start_as_standby(&self) {
         let signal = self.made().data().join("standby.signal");
         fs::write(&signal, "").expect("the server's folder can be written");
-        if let Some(user) = system_user() {
-            done("chown", Command::new("chown").arg(user).arg(signal).output());
-        }
+        give_to_server(&signal);
         self.start();
     }
 
@@ -313,6 +299,13 @@ impl Server {
 }
 
 impl Made {
+    /// One without data, in a folder of its own.
+    fn new(settings: Vec<(String, String)>) -> Self {
+        let scratch = Scratch::new("postgres");
+        give_to_server(scratch.path());
+        Self { settings, running: Mutex::new(None), port: OnceLock::new(), scratch }
+    }
+
     fn data(&self) -> PathBuf {
         self.scratch.path().join("data")
     }
@@ -325,16 +318,7 @@ impl Made {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Gives its folder to the user that it runs as.
-    fn own_scratch(&self) {
-        if let Some(user) = system_user() {
-            let owner = format!("{user}:");
-            done("chown", Command::new("chown").arg(owner).arg(self.scratch.path()).output());
-        }
-    }
-
     fn init(&self, binaries: &Path) {
-        self.own_scratch();
         let mut initdb = tied_command(&binaries.join("initdb"), QUIT, system_user());
         initdb
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
@@ -395,6 +379,13 @@ impl Drop for Made {
             running.process.signal(QUIT);
             running.process.wait_blocking(STOP_WITHIN);
         }
+    }
+}
+
+/// Lets the user that servers run as write to a file or a folder.
+fn give_to_server(path: &Path) {
+    if let Some(user) = system_user() {
+        done("chown", Command::new("chown").arg(format!("{user}:")).arg(path).output());
     }
 }
 

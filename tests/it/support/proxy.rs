@@ -53,9 +53,8 @@ pub struct Proxy {
 impl Proxy {
     /// Stands before the server of a `database.url`.
     pub async fn before(database_url: &str) -> Self {
-        let url = url::Url::parse(database_url).expect("a URL");
         let shared = Arc::new(Shared {
-            server: Mutex::new(address(&url)),
+            server: Mutex::new(address(database_url)),
             way: watch::Sender::new(Way::Open),
             generation: AtomicUsize::new(0),
             attempts: Mutex::default(),
@@ -80,8 +79,7 @@ impl Proxy {
     /// Leads new connections to the server of this `database.url`. Those that are open stay where
     /// they are.
     pub fn lead_to(&self, database_url: &str) {
-        let url = url::Url::parse(database_url).expect("a URL");
-        *self.shared.server.lock().expect("no panic before") = address(&url);
+        *self.shared.server.lock().expect("no panic before") = address(database_url);
     }
 
     /// The database's URL through here.
@@ -118,8 +116,9 @@ impl Proxy {
     }
 }
 
-fn address(database_url: &url::Url) -> SocketAddr {
-    let server = format!("127.0.0.1:{}", database_url.port().unwrap_or(5432));
+fn address(database_url: &str) -> SocketAddr {
+    let url = url::Url::parse(database_url).expect("a URL");
+    let server = format!("127.0.0.1:{}", url.port().unwrap_or(5432));
     server.parse().expect("an address")
 }
 
